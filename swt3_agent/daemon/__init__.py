@@ -1,0 +1,1 @@
+"""The composition root: wiring, scheduling, service notification, shutdown."""

@@ -1,0 +1,1 @@
+"""The journal and what is derived from it: the log tree, heads, catalogue, evidence, proofs."""

@@ -1,0 +1,1 @@
+"""The offline verifier: pure Python, no TSS, no state of the agent."""
