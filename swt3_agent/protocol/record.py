@@ -152,9 +152,10 @@ def iter_frames(
 ) -> Iterator[tuple[Record, int, int]]:
     """Records of ``buffer`` from ``offset`` on, each with its frame's start and end.
 
-    Ends at a zero length word (as much of it as is there) or at the end of the buffer. At the first bad frame, which starts at the end of the last good one, raises
-    FormatError: ``FRAME_TORN`` (it reaches past the buffer), ``FRAME_CRC`` (its bytes are not
-    those that were written) or ``FRAME_FIELD`` (see ``decode_body``).
+    Ends at a zero length word (as much of it as is there) or at the end of the buffer. At the
+    first bad frame, which starts where the last good one ended, raises FormatError: ``FRAME_TORN``
+    (it reaches past the buffer), ``FRAME_CRC`` (its bytes are not those that were written) or
+    ``FRAME_FIELD`` (see ``decode_body``).
     """
     size = len(buffer)
     head_size, unpack_head = FRAME_HEAD.size, FRAME_HEAD.unpack_from
