@@ -1,6 +1,109 @@
-"""One file per verb."""
+"""One file per verb; this one finds the file, runs it, and turns errors into words and codes.
+
+Only the chosen verb is imported, so that `verify` runs where the agent's dependencies are not
+installed, and a verb that lacks one can say which extra brings it.
+"""
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from dataclasses import dataclass
+from types import ModuleType
+
+from swt3_agent.errors import AgentError, MissingExtraError
+
+EXIT_INTERRUPTED = 130
 
 
-def main() -> int:
-    """Entry point of ``swt3-agent``."""
-    raise SystemExit("swt3-agent: no verbs yet")
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb of the command line: the file of the same name holds it."""
+
+    name: str
+    summary: str
+    extra: str  # which extra of the package brings what it imports
+
+
+VERBS = (
+    Verb("run", "run the agent until it is told to stop", "agent"),
+    Verb("attest", "collect, judge and record the state of this machine now", "agent"),
+    Verb("status", "show the agent, its log and its collectors", "agent"),
+    Verb("log", "print the records of the log", "agent"),
+    Verb("prove", "write a proof of one record that can be verified anywhere", "agent"),
+    Verb("verify", "judge a proof, offline", "verify"),
+    Verb("quote", "have the TPM sign its state over a challenge", "agent"),
+    Verb("fsck", "check every byte of the log and name any damage", "agent"),
+    Verb("demo", "show the whole of it on this machine in a private directory", "agent"),
+    Verb("version", "print the version", ""),
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of ``swt3-agent``; returns the exit code (docs/formats.md, "Exit codes")."""
+    arguments = sys.argv[1:] if argv is None else argv
+    name, rest = _split(arguments)
+    verb = next((verb for verb in VERBS if verb.name == name), None)
+    try:
+        if verb is None:
+            _top_level_parser().parse_args(arguments)  # prints help or the error, and exits
+            return 2
+        module = _load(verb)
+        parser = argparse.ArgumentParser(
+            prog=f"swt3-agent {verb.name}", description=f"{verb.name}: {verb.summary}"
+        )
+        module.add_arguments(parser)
+        code: int = module.run(parser.parse_args(rest))
+        sys.stdout.flush()
+    except AgentError as error:
+        return _report(error, as_json="--json" in rest)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has seen enough. Python would complain again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _split(arguments: list[str]) -> tuple[str, list[str]]:
+    return (arguments[0], arguments[1:]) if arguments else ("", [])
+
+
+def _top_level_parser() -> argparse.ArgumentParser:
+    width = max(len(verb.name) for verb in VERBS)
+    verbs = "\n".join(f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS)
+    parser = argparse.ArgumentParser(
+        prog="swt3-agent",
+        description="Evidence of what a GPU node is and does, that a stranger can verify.",
+        epilog=f"verbs:\n{verbs}\n\n`swt3-agent VERB --help` says more of each.\n"
+        "exit codes: 0 good, 1 error, 2 usage, 3 verified as false, 4 cannot be judged, "
+        "78 bad configuration",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", choices=[verb.name for verb in VERBS], metavar="VERB")
+    return parser
+
+
+def _load(verb: Verb) -> ModuleType:
+    try:
+        return importlib.import_module(f"swt3_agent.cli.{verb.name}")
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("swt3_agent"):
+            raise
+        raise MissingExtraError(
+            "MISSING_EXTRA",
+            f"`swt3-agent {verb.name}` needs the Python module {error.name!r}",
+            remedy=f"pip install 'swt3-agent[{verb.extra}]'",
+        ) from error
+
+
+def _report(error: AgentError, *, as_json: bool) -> int:
+    if as_json:
+        body = {"code": error.code, "message": error.message, "remedy": error.remedy}
+        print(json.dumps({"error": body}))
+    else:
+        print(f"swt3-agent: {error.message}", file=sys.stderr)
+        print(f"  remedy: {error.remedy} [{error.code}]", file=sys.stderr)
+    return error.exit_code

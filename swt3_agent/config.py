@@ -1,0 +1,303 @@
+"""What the agent was told to do: environment over agent.yaml over defaults.
+
+Two kinds of keys share the file: those of the SWT3 clients at the top level, and the agent's
+own under ``agent:``, since clients refuse keys that they do not know (docs/protocol.md 13).
+Unknown and repeated keys are refused with a suggestion: a key that is silently ignored is a
+setting that its author believes in.
+"""
+
+import difflib
+import re
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from swt3_agent.errors import ConfigError, FormatError
+from swt3_agent.protocol.fingerprint import check_tenant
+
+DEFAULT_FILE = Path("/etc/swt3-agent/agent.yaml")
+DEFAULT_STATE_DIR = Path("/var/lib/swt3-agent")
+DEFAULT_SOCKET = Path("/run/swt3-agent/intake.sock")
+DEFAULT_CLEARING_LEVEL = 3  # no ledger is configured in this version: nothing may leave
+RESETTABLE_PCRS = frozenset({16, 23})  # software can reset these: no chain holds in them
+QUOTED_WITH_LOG_PCR = (*range(10), 14)
+NO_TPM = "none"
+
+_MAX_FILE_BYTES = 1 << 20
+
+
+class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.tpm``: where the TPM is and which register chains the heads of the log."""
+
+    tcti: str | None = None
+    log_pcr: int = 13
+    timeout: float = 30.0
+
+
+class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.intervals``: seconds between two runs of each collector, and between heads."""
+
+    host: float = 3600.0
+    platform: float = 3600.0
+    gpu: float = 3600.0
+    weights: float = 3600.0
+    checkpoint: float = 10.0
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``agent.models``: a file or directory, and the digest it was approved with."""
+
+    name: str
+    path: str
+    approved: str | None = None
+
+
+class GpuSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.gpu``: how many accelerators there must be, and which NVML library is the one."""
+
+    expected: int | None = None
+    library: str | None = None
+
+
+class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent:`` in agent.yaml."""
+
+    state_dir: str = str(DEFAULT_STATE_DIR)
+    socket: str = str(DEFAULT_SOCKET)
+    tpm: TpmSettings = TpmSettings()
+    intervals: Intervals = Intervals()
+    gpu: GpuSettings = GpuSettings()
+    models: tuple[ModelSettings, ...] = ()
+
+
+class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """agent.yaml as a whole."""
+
+    tenant_id: str = "LOCAL"
+    clearing_level: int = DEFAULT_CLEARING_LEVEL
+    agent_id: str | None = None
+    agent: AgentSettings = AgentSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings in force, each checked."""
+
+    tenant: str
+    clearing_level: int
+    agent_id: str | None
+    state_dir: Path
+    socket: Path
+    tpm: TpmSettings
+    intervals: Intervals
+    gpu: GpuSettings
+    models: tuple[ModelSettings, ...]
+    source: str
+
+    @property
+    def control_socket(self) -> Path:
+        """Beside the intake socket: ``intake.sock`` -> ``control.sock``, ``x`` -> ``x.control``."""
+        if self.socket.name == DEFAULT_SOCKET.name:
+            return self.socket.with_name("control.sock")
+        return self.socket.with_name(self.socket.name + ".control")
+
+    @property
+    def quoted_pcrs(self) -> tuple[int, ...]:
+        """The PCRs of every quote, ascending (docs/formats.md, "What a signed head proves")."""
+        return tuple(sorted({*QUOTED_WITH_LOG_PCR, self.tpm.log_pcr}))
+
+
+def load_config(environ: Mapping[str, str], file: Path | None = None) -> Config:
+    """The settings in force: ``environ`` over ``file`` over the defaults.
+
+    ``file`` None means agent.yaml at its usual place, where it exists.
+    Raises ConfigError naming the key or variable.
+    """
+    settings, source = _read_settings(file)
+    settings = _overridden(settings, environ)
+    return _checked(settings, source)
+
+
+def _read_settings(file: Path | None) -> tuple[FileSettings, str]:
+    if file is None:
+        if not DEFAULT_FILE.exists():
+            return FileSettings(), "defaults"
+        file = DEFAULT_FILE
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(
+            "CONFIG_UNREADABLE",
+            f"{file} cannot be read: {error.strerror}",
+            remedy="check the path and its permissions",
+        ) from error
+    if len(text) > _MAX_FILE_BYTES:
+        raise ConfigError(
+            "CONFIG_TOO_LARGE",
+            f"{file} is larger than {_MAX_FILE_BYTES} bytes",
+            remedy="is it the right file? A configuration is a few hundred lines",
+        )
+    return parse_settings(text, str(file)), str(file)
+
+
+def parse_settings(text: bytes, source: str) -> FileSettings:
+    """agent.yaml's content as settings; raises ConfigError naming ``source`` and the key."""
+    try:
+        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506  a SafeLoader of our own
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(
+            "CONFIG_SYNTAX", f"{source} is not YAML: {error}", remedy="mend the line it names"
+        ) from error
+    document = {} if document is None else document
+    _refuse_unknown_keys(document, FileSettings, "", source)
+    try:
+        return msgspec.convert(document, FileSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(
+            "CONFIG_VALUE", f"{source}: {error}", remedy="give the key a value of that type"
+        ) from error
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """SafeLoader without two of YAML's traps: a key given twice (the library would keep the last
+    in silence) and aliases (a few of them expand to gigabytes)."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(
+                None, None, f"alias *{event.anchor} is not allowed here", event.start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[object] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is not text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _refuse_unknown_keys(value: object, kind: Any, path: str, source: str) -> None:
+    """Walk ``value`` beside its Struct, so that the error can suggest what was meant."""
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            _refuse_unknown_keys(item, kind, f"{path}[{index}]", source)
+        return
+    if not isinstance(value, dict):
+        return
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, inner in value.items():
+        where = f"{path}.{key}" if path else key
+        if key not in fields:
+            near = difflib.get_close_matches(key, fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(fields)}"
+            raise ConfigError("CONFIG_UNKNOWN_KEY", f"{source}: unknown key {where!r}", remedy=hint)
+        struct = _struct_within(fields[key])
+        if struct is not None:
+            _refuse_unknown_keys(inner, struct, where, source)
+
+
+def _struct_within(annotation: Any) -> Any:
+    candidates = (annotation, *getattr(annotation, "__args__", ()))
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _overridden(settings: FileSettings, environ: Mapping[str, str]) -> FileSettings:
+    agent = settings.agent
+    if value := environ.get("SWT3_STATE_DIR"):
+        agent = msgspec.structs.replace(agent, state_dir=value)
+    if value := environ.get("SWT3_AGENT_SOCKET"):
+        agent = msgspec.structs.replace(agent, socket=value)
+    if value := environ.get("SWT3_TPM_TCTI"):
+        agent = msgspec.structs.replace(agent, tpm=msgspec.structs.replace(agent.tpm, tcti=value))
+    settings = msgspec.structs.replace(settings, agent=agent)
+    if value := environ.get("SWT3_TENANT_ID"):
+        settings = msgspec.structs.replace(settings, tenant_id=value)
+    if value := environ.get("SWT3_AGENT_ID"):
+        settings = msgspec.structs.replace(settings, agent_id=value)
+    if value := environ.get("SWT3_CLEARING_LEVEL"):
+        if not re.fullmatch("[0-3]", value):
+            raise ConfigError(
+                "CONFIG_VALUE",
+                f"SWT3_CLEARING_LEVEL is {value!r}",
+                remedy="set it to 0, 1, 2 or 3; a wrong level must not fall back to an open one",
+            )
+        settings = msgspec.structs.replace(settings, clearing_level=int(value))
+    return settings
+
+
+def _checked(settings: FileSettings, source: str) -> Config:
+    agent = settings.agent
+
+    def require(condition: bool, key: str, problem: str, remedy: str) -> None:
+        if not condition:
+            raise ConfigError("CONFIG_VALUE", f"{key} {problem}", remedy=remedy)
+
+    try:
+        check_tenant(settings.tenant_id)
+    except FormatError as error:
+        raise ConfigError("CONFIG_VALUE", f"tenant_id: {error}", remedy=error.remedy) from error
+    require(
+        settings.clearing_level in range(4),
+        "clearing_level",
+        f"is {settings.clearing_level}",
+        "set it to 0, 1, 2 or 3",
+    )
+    require(
+        agent.tpm.log_pcr in range(24) and agent.tpm.log_pcr not in RESETTABLE_PCRS,
+        "agent.tpm.log_pcr",
+        f"is {agent.tpm.log_pcr}",
+        "choose a register that software cannot reset: 13 by default, never 16 or 23",
+    )
+    require(
+        agent.tpm.log_pcr not in QUOTED_WITH_LOG_PCR,
+        "agent.tpm.log_pcr",
+        f"is {agent.tpm.log_pcr}, which the boot measures into",
+        "choose one of its own: 13 by default",
+    )
+    require(agent.tpm.timeout > 0, "agent.tpm.timeout", "is not positive", "give seconds, say 30")
+    for name in Intervals.__struct_fields__:
+        require(
+            getattr(agent.intervals, name) >= 1,
+            f"agent.intervals.{name}",
+            "is under a second",
+            "give seconds",
+        )
+    for index, model in enumerate(agent.models):
+        require(
+            model.approved is None or re.fullmatch("[0-9a-f]{64}", model.approved) is not None,
+            f"agent.models[{index}].approved",
+            "is not a SHA-256 in lower-case hex",
+            "copy the digest that `swt3-agent attest` shows for the model you approved",
+        )
+    names = [model.name for model in agent.models]
+    require(len(set(names)) == len(names), "agent.models", "has a name twice", "rename one")
+    return Config(
+        tenant=settings.tenant_id,
+        clearing_level=settings.clearing_level,
+        agent_id=settings.agent_id,
+        state_dir=Path(agent.state_dir),
+        socket=Path(agent.socket),
+        tpm=agent.tpm,
+        intervals=agent.intervals,
+        gpu=agent.gpu,
+        models=agent.models,
+        source=source,
+    )

@@ -1,0 +1,112 @@
+from pathlib import Path
+
+import pytest
+
+from swt3_agent.config import load_config, parse_settings
+from swt3_agent.errors import ConfigError
+
+
+def refused(text: str) -> ConfigError:
+    with pytest.raises(ConfigError) as caught:
+        parse_settings(text.encode(), "agent.yaml")
+    assert caught.value.exit_code == 78
+    return caught.value
+
+
+def test_without_file_or_environment_nothing_may_leave_the_node() -> None:
+    config = load_config({})
+    assert (config.tenant, config.clearing_level) == ("LOCAL", 3)
+    assert config.quoted_pcrs == (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14)
+    assert config.control_socket == Path("/run/swt3-agent/control.sock")
+
+
+def test_environment_wins_over_file(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(
+        "tenant_id: FROM_FILE\nclearing_level: 1\nagent:\n  state_dir: /file\n"
+        "  tpm: {log_pcr: 12, tcti: 'device:/dev/tpmrm9'}\n"
+    )
+    config = load_config(
+        {
+            "SWT3_TENANT_ID": "FROM_ENV",
+            "SWT3_CLEARING_LEVEL": "2",
+            "SWT3_STATE_DIR": "/env",
+            "SWT3_AGENT_SOCKET": "/env/other",
+            "SWT3_TPM_TCTI": "none",
+        },
+        file,
+    )
+    assert (config.tenant, config.clearing_level) == ("FROM_ENV", 2)
+    assert config.state_dir == Path("/env")
+    assert config.control_socket == Path("/env/other.control")
+    assert config.tpm.tcti == "none"
+    assert config.tpm.log_pcr == 12
+
+
+@pytest.mark.parametrize("level", ["4", "-1", "one", "1.0", " 1"])
+def test_a_wrong_clearing_level_never_falls_back_to_an_open_one(level: str) -> None:
+    with pytest.raises(ConfigError, match="SWT3_CLEARING_LEVEL"):
+        load_config({"SWT3_CLEARING_LEVEL": level})
+
+
+def test_an_unknown_key_is_refused_with_what_was_meant() -> None:
+    error = refused("clearing_levle: 2\n")
+    assert error.code == "CONFIG_UNKNOWN_KEY"
+    assert "clearing_level" in error.remedy
+
+
+def test_an_unknown_key_deep_inside_is_named_by_its_path() -> None:
+    error = refused("agent:\n  models:\n    - {name: a, path: /a, aproved: x}\n")
+    assert "agent.models[0].aproved" in error.message
+    assert "approved" in error.remedy
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("clearing_level: 1\nclearing_level: 3\n", "CONFIG_SYNTAX"),
+        ("a: [1\n", "CONFIG_SYNTAX"),
+        ("1: 2\n", "CONFIG_SYNTAX"),
+        ("agent: &a {models: []}\ntenant_id: *a\n", "CONFIG_SYNTAX"),
+        ("[" * 5000, "CONFIG_SYNTAX"),
+        ("!!python/object/apply:os.system [true]\n", "CONFIG_SYNTAX"),
+        ("clearing_level: '3'\n", "CONFIG_VALUE"),
+        ("- 1\n", "CONFIG_VALUE"),
+        ("agent: 7\n", "CONFIG_VALUE"),
+    ],
+)
+def test_bad_yaml_is_refused(text: str, code: str) -> None:
+    assert refused(text).code == code
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("tenant_id: 'a:b'\n", "tenant_id"),
+        ("clearing_level: 7\n", "clearing_level"),
+        ("agent: {tpm: {log_pcr: 16}}\n", "agent.tpm.log_pcr"),
+        ("agent: {tpm: {log_pcr: 7}}\n", "agent.tpm.log_pcr"),
+        ("agent: {tpm: {timeout: 0}}\n", "agent.tpm.timeout"),
+        ("agent: {intervals: {gpu: 0}}\n", "agent.intervals.gpu"),
+        ("agent: {models: [{name: a, path: /a, approved: ABC}]}\n", "agent.models[0].approved"),
+        ("agent: {models: [{name: a, path: /a}, {name: a, path: /b}]}\n", "agent.models"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_key(tmp_path: Path, text: str, key: str) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config({}, file)
+    assert caught.value.message.startswith(key)
+
+
+def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config({}, tmp_path / "absent.yaml")
+
+
+def test_an_oversized_file_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_bytes(b"#" * (1 << 21))
+    with pytest.raises(ConfigError, match="larger than"):
+        load_config({}, file)
