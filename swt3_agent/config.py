@@ -169,7 +169,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs lack it
             raise yaml.composer.ComposerError(
                 None, None, f"alias *{event.anchor} is not allowed here", event.start_mark
             )
