@@ -1,0 +1,106 @@
+"""The context of minted anchors: ``ai_context`` at clearing levels 0 and 1.
+
+Keys are those of the published SDK, so that existing readers find what they know; ours are added
+beside them (docs/protocol.md 8.2, 8.3). Identifiers of hardware, hosts and files appear only as
+content hashes.
+"""
+
+from collections.abc import Mapping
+
+from swt3_agent.protocol.claims import Claims, count_claim, entries_claim, text_claim
+from swt3_agent.protocol.fingerprint import content_hash
+
+Context = dict[str, object]
+
+
+def gpu_context(claims: Claims, topology: str) -> Context:
+    """Context of AI-HW.1 (docs/protocol.md 8.2). Memory in MiB, as NVML's total."""
+    gpus = entries_claim(claims, "gpus")
+    return _present(
+        {
+            "provider": "nvidia",
+            "silicon_vendor": "nvidia",
+            "discovery_method": "nvml",
+            "topology": topology,
+            "interconnect": text_claim(claims, "interconnect") or "unknown",
+            "total_memory_mb": sum(_memory_mb(gpu) for gpu in gpus),
+            "accelerator_count": count_claim(claims, "count"),
+            "gpu_count": count_claim(claims, "count"),
+            "hostname_hash": text_claim(claims, "hostname_hash"),
+            "driver_version": text_claim(claims, "driver"),
+            "cuda_version": text_claim(claims, "cuda"),
+            "gpus": [_gpu(gpu) for gpu in gpus],
+        }
+    )
+
+
+def platform_context(claims: Claims, quote: Claims) -> Context:
+    """Context of AI-HW.3 (docs/protocol.md 8.3). Digests are hashed as lowercase hex."""
+    pcrs = _pcr_values(quote)
+    return _present(
+        {
+            "provider": "tpm-2.0",
+            "pcr_count": count_claim(quote, "pcr_count"),
+            "all_non_zero": bool(pcrs) and all(value.strip("0") for value in pcrs.values()),
+            "manufacturer_hash": _hashed(text_claim(claims, "manufacturer")),
+            "firmware_hash": _hashed(text_claim(claims, "firmware")),
+            "hostname_hash": text_claim(claims, "hostname_hash"),
+            "pcrs": [
+                {"index": index, "bank": "sha256", "digest_hash": _hashed(pcrs[index])}
+                for index in sorted(pcrs)
+            ],
+            "quote_digest": text_claim(quote, "digest").lower(),
+            "ak_name_hash": _hashed(text_claim(quote, "ak_name").lower()),
+            "clock_safe": quote.get("safe") is True,
+            "reset_count": count_claim(quote, "reset_count"),
+        }
+    )
+
+
+def weights_context(model: Claims) -> Context:
+    """Context of AI-MDL.1 for model files: whole digests, and the path only as its hash."""
+    return _present(
+        {
+            "provider": "weights",
+            "file_hash": text_claim(model, "digest"),
+            "expected_hash": text_claim(model, "approved"),
+            "file_path_hash": text_claim(model, "path_hash"),
+            "file_count": count_claim(model, "files"),
+            "file_size_bytes": count_claim(model, "bytes"),
+        }
+    )
+
+
+def _gpu(gpu: Claims) -> Context:
+    return _present(
+        {
+            "name": text_claim(gpu, "name"),
+            "memory_mb": _memory_mb(gpu),
+            "bus_id_hash": _hashed(text_claim(gpu, "pci")),
+            "uuid_hash": _hashed(text_claim(gpu, "uuid")),
+        }
+    )
+
+
+def _memory_mb(gpu: Claims) -> int:
+    return count_claim(gpu, "memory_bytes") // 2**20
+
+
+def _pcr_values(quote: Claims) -> dict[int, str]:
+    values = quote.get("pcrs")
+    if not isinstance(values, Mapping):
+        return {}
+    return {
+        int(index): value.lower()
+        for index, value in values.items()
+        if str(index).isdecimal() and isinstance(value, str)
+    }
+
+
+def _hashed(text: str) -> str:
+    return content_hash(text) if text else ""
+
+
+def _present(context: Context) -> Context:
+    """Without the keys that have no value: an empty text would look like a reading."""
+    return {key: value for key, value in context.items() if value != ""}
