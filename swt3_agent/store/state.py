@@ -1,0 +1,263 @@
+"""The state directory: its layout, its version and the lock that lets one daemon write to it.
+
+    VERSION lock journal/ custody/ evidence/ keys/ catalogue.db   (docs/formats.md, "State")
+
+Everything in it is private: directories 0700, files 0600.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from swt3_agent.errors import StateError
+from swt3_agent.store.files import (
+    PRIVATE_DIRECTORY,
+    PRIVATE_FILE,
+    create_durably,
+    is_out_of_space,
+    sync_directory,
+)
+
+STATE_VERSION = 1
+
+_SUBDIRECTORIES = ("journal", "custody", "evidence", "keys")
+_OURS = frozenset({"VERSION", ".VERSION.tmp", "lock", *_SUBDIRECTORIES})
+_HOLDER_SIZE = 1024  # fixed, so that a reader never sees half of an old and half of a new text
+_PEEK_GRACE_S = 0.02  # a ``peek`` holds the lock for microseconds: not a reason to refuse a start
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Who holds a state directory, as its lock file says.
+
+    ``running`` is a fact (the lock is held), ``pid`` and ``control`` (path of the control socket)
+    are what the holder wrote, None where it has not written them yet.
+    """
+
+    running: bool
+    pid: int | None
+    control: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie in the state directory ``root``."""
+
+    root: Path
+
+    @property
+    def version(self) -> Path:
+        return self.root / "VERSION"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "lock"
+
+    @property
+    def journal(self) -> Path:
+        """Segments of the log."""
+        return self.root / "journal"
+
+    @property
+    def custody(self) -> Path:
+        """What clearing removed."""
+        return self.root / "custody"
+
+    @property
+    def evidence(self) -> Path:
+        """Raw collector output by SHA-256."""
+        return self.root / "evidence"
+
+    @property
+    def keys(self) -> Path:
+        """Segment keys and the attestation key's blobs."""
+        return self.root / "keys"
+
+    @property
+    def catalogue(self) -> Path:
+        """The index over the journal; may be deleted at any time."""
+        return self.root / "catalogue.db"
+
+
+class StateDirectory:
+    """A state directory held for writing. Close it, or use it as a context manager."""
+
+    def __init__(self, layout: Layout, lock_fd: int) -> None:
+        self.layout = layout
+        self._lock_fd = lock_fd
+
+    @classmethod
+    def open(cls, path: Path) -> "StateDirectory":
+        """Create ``path`` where it is absent, and take it.
+
+        Raises StateError: ``STATE_LOCKED`` (another daemon runs on it), ``STATE_NOT_OURS``
+        (another user's, or a directory with other things in it), ``STATE_VERSION`` (written by a
+        newer version), ``STATE_DENIED``, ``STATE_READ_ONLY``, ``STATE_FULL``, ``STATE_UNUSABLE``.
+        """
+        layout = Layout(path)
+        try:
+            path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
+            _check_ownership(path)
+            lock_fd = _take_lock(layout)
+        except OSError as error:
+            raise _state_error(path, error) from error
+        state = cls(layout, lock_fd)
+        try:
+            _settle(layout)
+            state._write_holder(None)
+        except OSError as error:
+            state.close()
+            raise _state_error(path, error) from error
+        except StateError:
+            state.close()
+            raise
+        return state
+
+    @staticmethod
+    def peek(path: Path) -> Holder:
+        """Who holds the state directory ``path``. Changes nothing and needs no lock.
+
+        Raises StateError ``STATE_ABSENT`` where there is none, else as ``open`` does.
+        """
+        layout = Layout(path)
+        try:
+            fd = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise StateError(
+                "STATE_ABSENT",
+                f"there is no agent state in {path}",
+                remedy="start the agent with `swt3-agent run`, or name its state directory",
+            ) from None
+        except OSError as error:
+            raise _state_error(path, error) from error
+        try:
+            running = not _try_flock(fd, fcntl.LOCK_SH)
+            pid, control = _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
+        finally:
+            os.close(fd)
+        return Holder(running, pid, control)
+
+    def set_control(self, path: Path) -> None:
+        """Tell commands where the control socket is."""
+        self._write_holder(str(path))
+
+    def close(self) -> None:
+        """Give the state directory back."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def __enter__(self) -> "StateDirectory":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _write_holder(self, control: str | None) -> None:
+        text = json.dumps({"pid": os.getpid(), "control": control}).encode()
+        try:
+            os.pwrite(self._lock_fd, text.ljust(_HOLDER_SIZE - 1) + b"\n", 0)
+        except OSError as error:
+            raise _state_error(self.layout.root, error) from error
+
+
+def _check_ownership(path: Path) -> None:
+    """Refuse a directory that is not ours: agents do not litter in other people's directories."""
+    if path.stat().st_uid != os.geteuid():
+        raise StateError(
+            "STATE_NOT_OURS",
+            f"{path} belongs to uid {path.stat().st_uid}, and this agent runs as {os.geteuid()}",
+            remedy="run the agent as the owner, or give it a state directory of its own",
+        )
+    names = {entry.name for entry in path.iterdir()}
+    if "VERSION" not in names and not names <= _OURS:
+        raise StateError(
+            "STATE_NOT_OURS",
+            f"{path} is not empty and holds no agent state",
+            remedy="name an empty or absent directory as the state directory",
+        )
+
+
+def _take_lock(layout: Layout) -> int:
+    fd = os.open(layout.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    taken = _try_flock(fd, fcntl.LOCK_EX)
+    if not taken:
+        time.sleep(_PEEK_GRACE_S)
+        taken = _try_flock(fd, fcntl.LOCK_EX)
+    if taken:
+        return fd
+    pid, _ = _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
+    os.close(fd)
+    raise StateError(
+        "STATE_LOCKED",
+        f"an agent with pid {pid or 'unknown'} is running on {layout.root}",
+        remedy="stop that agent, or give this one a state directory of its own",
+    )
+
+
+def _try_flock(fd: int, operation: int) -> bool:
+    try:
+        fcntl.flock(fd, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _parse_holder(data: bytes) -> tuple[int | None, str | None]:
+    try:
+        holder = json.loads(data)
+        return int(holder["pid"]), holder["control"]
+    except (ValueError, KeyError, TypeError):
+        return None, None
+
+
+def _settle(layout: Layout) -> None:
+    """Check or write VERSION, then bring directories and modes to what they must be."""
+    try:
+        version = layout.version.read_bytes()
+    except FileNotFoundError:
+        version = None
+    if version is not None and version != b"%d\n" % STATE_VERSION:
+        raise StateError(
+            "STATE_VERSION",
+            f"{layout.root} holds state of version {version[:20]!r};"
+            f" this agent knows version {STATE_VERSION}",
+            remedy="run the version of swt3-agent that wrote it, or a newer one",
+        )
+    layout.root.chmod(PRIVATE_DIRECTORY)
+    for name in _SUBDIRECTORIES:
+        (layout.root / name).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+    if version is None:  # last, so that a directory with a VERSION is whole
+        create_durably(layout.version, b"%d\n" % STATE_VERSION)
+        sync_directory(layout.root.absolute().parent)
+
+
+def _state_error(path: Path, error: OSError) -> StateError:
+    reason = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return StateError(
+            "STATE_DENIED",
+            f"uid {os.geteuid()} may not use {error.filename or path}: {reason}",
+            remedy="run the agent as the owner of its state directory, or name another",
+        )
+    if error.errno == errno.EROFS:
+        return StateError(
+            "STATE_READ_ONLY",
+            f"{path} is on a read-only file system",
+            remedy="mount it writable, or name a state directory elsewhere",
+        )
+    if is_out_of_space(error):
+        return StateError(
+            "STATE_FULL",
+            f"there is no room in {path}: {reason}",
+            remedy="make room on its file system, or name a state directory elsewhere",
+        )
+    return StateError(
+        "STATE_UNUSABLE",
+        f"{error.filename or path} cannot be used as agent state: {reason}",
+        remedy="name a directory on a local file system as the state directory",
+    )
