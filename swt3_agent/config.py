@@ -17,14 +17,13 @@ import msgspec
 import yaml
 
 from swt3_agent.errors import ConfigError, FormatError
+from swt3_agent.protocol.checkpoint import BOOT_PCRS, DEFAULT_LOG_PCR, LOG_PCRS
 from swt3_agent.protocol.fingerprint import check_tenant
 
 DEFAULT_FILE = Path("/etc/swt3-agent/agent.yaml")
 DEFAULT_STATE_DIR = Path("/var/lib/swt3-agent")
 DEFAULT_SOCKET = Path("/run/swt3-agent/intake.sock")
 DEFAULT_CLEARING_LEVEL = 3  # no ledger is configured in this version: nothing may leave
-RESETTABLE_PCRS = frozenset({16, 23})  # software can reset these: no chain holds in them
-QUOTED_WITH_LOG_PCR = (*range(10), 14)
 NO_TPM = "none"
 
 _MAX_FILE_BYTES = 1 << 20
@@ -34,7 +33,7 @@ class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``agent.tpm``: where the TPM is and which register chains the heads of the log."""
 
     tcti: str | None = None
-    log_pcr: int = 13
+    log_pcr: int = DEFAULT_LOG_PCR
     timeout: float = 30.0
 
 
@@ -108,7 +107,7 @@ class Config:
     @property
     def quoted_pcrs(self) -> tuple[int, ...]:
         """The PCRs of every quote, ascending (docs/formats.md, "What a signed head proves")."""
-        return tuple(sorted({*QUOTED_WITH_LOG_PCR, self.tpm.log_pcr}))
+        return tuple(sorted({*BOOT_PCRS, self.tpm.log_pcr}))
 
 
 def load_config(environ: Mapping[str, str], file: Path | None = None) -> Config:
@@ -261,16 +260,10 @@ def _checked(settings: FileSettings, source: str) -> Config:
         "set it to 0, 1, 2 or 3",
     )
     require(
-        agent.tpm.log_pcr in range(24) and agent.tpm.log_pcr not in RESETTABLE_PCRS,
+        agent.tpm.log_pcr in LOG_PCRS,
         "agent.tpm.log_pcr",
         f"is {agent.tpm.log_pcr}",
-        "choose a register that software cannot reset: 13 by default, never 16 or 23",
-    )
-    require(
-        agent.tpm.log_pcr not in QUOTED_WITH_LOG_PCR,
-        "agent.tpm.log_pcr",
-        f"is {agent.tpm.log_pcr}, which the boot measures into",
-        "choose one of its own: 13 by default",
+        f"choose one of {sorted(LOG_PCRS)}: software can reset 16 and 23, the boot uses others",
     )
     require(agent.tpm.timeout > 0, "agent.tpm.timeout", "is not positive", "give seconds, say 30")
     for name in Intervals.__struct_fields__:
