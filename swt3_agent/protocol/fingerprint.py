@@ -48,8 +48,7 @@ def fingerprint_digest(
     tenant: str, procedure: str, a: int, b: int, c: int, timestamp_ms: int
 ) -> str:
     """The whole 64 hex characters of which the wire carries 12. Same rules as minting."""
-    check_tenant(tenant)
-    check_procedure(procedure)
+    head = _minting_head(tenant, procedure)
     for name, factor in (("factor_a", a), ("factor_b", b), ("factor_c", c)):
         if type(factor) is not int or abs(factor) > MAX_SAFE_INTEGER:
             raise FormatError(
@@ -59,7 +58,7 @@ def fingerprint_digest(
             )
     if type(timestamp_ms) is not int or not 0 <= timestamp_ms <= MAX_SAFE_INTEGER:
         raise _bad_timestamp(timestamp_ms)
-    return _sha256_hex(f"WITNESS:{tenant}:{procedure}:{a}:{b}:{c}:{timestamp_ms}")
+    return sha256(f"{head}{a}:{b}:{c}:{timestamp_ms}".encode()).hexdigest()
 
 
 def match_fingerprint(
@@ -81,7 +80,7 @@ def match_fingerprint(
     beyond the range of a double, a timestamp that is no integer, or a tenant or procedure with
     which two different records would share one preimage (docs/protocol.md 1.4).
     """
-    head = _canonical_head(tenant, procedure)
+    head = _matching_head(tenant, procedure)
     if type(timestamp_ms) is not int or not 0 <= timestamp_ms <= MAX_SAFE_INTEGER:
         raise _bad_timestamp(timestamp_ms)
     # Plain integers need no rendering rule, and nearly every factor is one.
@@ -144,9 +143,10 @@ def python_number(value: Factor) -> str:
 
     Raises FormatError (BAD_FIELD) for ``bool``, NaN, infinity and integers beyond a double.
     """
+    if type(value) is float and value.is_integer():
+        return str(int(value))
     _check_factor(value)
-    whole = int(value)
-    return str(whole) if whole == value else repr(value)
+    return repr(value)
 
 
 def ecmascript_number(value: Factor) -> str:
@@ -202,17 +202,23 @@ def _match_other_renderings(
     return None
 
 
+# The constant part of a producer's preimages is checked once, not for every record.
+
+
 @lru_cache(maxsize=4096)
-def _canonical_head(tenant: str, procedure: str) -> str:
-    """The constant part of a producer's preimages: checked once, not for every record."""
+def _minting_head(tenant: str, procedure: str) -> str:
+    return f"WITNESS:{check_tenant(tenant)}:{check_procedure(procedure)}:"
+
+
+@lru_cache(maxsize=4096)
+def _matching_head(tenant: str, procedure: str) -> str:
     if not is_relayable_tenant(tenant):
         raise FormatError(
             "BAD_FIELD",
             f"tenant {tenant[:64]!a} is empty or holds a colon, control character or surrogate",
             remedy="configure the tenant under which the producer mints its anchors",
         )
-    check_procedure(procedure)
-    return f"WITNESS:{tenant}:{procedure}:"
+    return f"WITNESS:{tenant}:{check_procedure(procedure)}:"
 
 
 def _check_factor(value: Factor) -> None:
