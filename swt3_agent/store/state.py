@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swt3_agent.errors import StateError
-from swt3_agent.store.files import (
+from swt3_agent.store.durable import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
-    create_durably,
     is_out_of_space,
     sync_directory,
+    write_durably,
 )
 
 STATE_VERSION = 1
@@ -32,29 +32,29 @@ _PEEK_GRACE_S = 0.02  # a ``peek`` holds the lock for microseconds: not a reason
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds a state directory, as its lock file says.
+    """Who holds a state directory: what it wrote into the lock file, None where not yet written.
 
-    ``running`` is a fact (the lock is held), ``pid`` and ``control`` (path of the control socket)
-    are what the holder wrote, None where it has not written them yet.
+    ``control`` is the path of its control socket.
     """
 
-    running: bool
     pid: int | None
     control: str | None
 
 
-@dataclass(frozen=True, slots=True)
 class Layout:
     """Where things lie in the state directory ``root``."""
 
-    root: Path
+    def __init__(self, root: Path) -> None:
+        self.root = root
 
     @property
     def version(self) -> Path:
+        """The version of the layout, as text."""
         return self.root / "VERSION"
 
     @property
     def lock(self) -> Path:
+        """Locked while an agent runs; says which."""
         return self.root / "lock"
 
     @property
@@ -79,15 +79,15 @@ class Layout:
 
     @property
     def catalogue(self) -> Path:
-        """The index over the journal; may be deleted at any time."""
+        """The index over the journal; may be deleted while no agent runs."""
         return self.root / "catalogue.db"
 
 
-class StateDirectory:
+class StateDirectory(Layout):
     """A state directory held for writing. Close it, or use it as a context manager."""
 
-    def __init__(self, layout: Layout, lock_fd: int) -> None:
-        self.layout = layout
+    def __init__(self, root: Path, lock_fd: int) -> None:
+        super().__init__(root)
         self._lock_fd = lock_fd
 
     @classmethod
@@ -98,14 +98,14 @@ class StateDirectory:
         (another user's, or a directory with other things in it), ``STATE_VERSION`` (written by a
         newer version), ``STATE_DENIED``, ``STATE_READ_ONLY``, ``STATE_FULL``, ``STATE_UNUSABLE``.
         """
-        layout = Layout(path)
+        layout = cls.layout(path)
         try:
             path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             _check_ownership(path)
             lock_fd = _take_lock(layout)
         except OSError as error:
             raise _state_error(path, error) from error
-        state = cls(layout, lock_fd)
+        state = cls(path, lock_fd)
         try:
             _settle(layout)
             state._write_holder(None)
@@ -118,28 +118,28 @@ class StateDirectory:
         return state
 
     @staticmethod
-    def peek(path: Path) -> Holder:
-        """Who holds the state directory ``path``. Changes nothing and needs no lock.
+    def layout(path: Path) -> Layout:
+        """Where things lie in ``path``, for those who only read."""
+        return Layout(path)
 
-        Raises StateError ``STATE_ABSENT`` where there is none, else as ``open`` does.
+    @staticmethod
+    def peek(path: Path) -> Holder | None:
+        """Who runs on the state directory ``path``; None where nobody does. Changes nothing.
+
+        Raises StateError as ``open`` does.
         """
-        layout = Layout(path)
         try:
-            fd = os.open(layout.lock, os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(Layout(path).lock, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            raise StateError(
-                "STATE_ABSENT",
-                f"there is no agent state in {path}",
-                remedy="start the agent with `swt3-agent run`, or name its state directory",
-            ) from None
+            return None
         except OSError as error:
             raise _state_error(path, error) from error
         try:
-            running = not _try_flock(fd, fcntl.LOCK_SH)
-            pid, control = _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
+            if _try_flock(fd, fcntl.LOCK_SH):
+                return None
+            return _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
         finally:
             os.close(fd)
-        return Holder(running, pid, control)
 
     def set_control(self, path: Path) -> None:
         """Tell commands where the control socket is."""
@@ -162,7 +162,7 @@ class StateDirectory:
         try:
             os.pwrite(self._lock_fd, text.ljust(_HOLDER_SIZE - 1) + b"\n", 0)
         except OSError as error:
-            raise _state_error(self.layout.root, error) from error
+            raise _state_error(self.root, error) from error
 
 
 def _check_ownership(path: Path) -> None:
@@ -190,11 +190,11 @@ def _take_lock(layout: Layout) -> int:
         taken = _try_flock(fd, fcntl.LOCK_EX)
     if taken:
         return fd
-    pid, _ = _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
+    holder = _parse_holder(os.pread(fd, _HOLDER_SIZE, 0))
     os.close(fd)
     raise StateError(
         "STATE_LOCKED",
-        f"an agent with pid {pid or 'unknown'} is running on {layout.root}",
+        f"an agent with pid {holder.pid or 'unknown'} is running on {layout.root}",
         remedy="stop that agent, or give this one a state directory of its own",
     )
 
@@ -207,12 +207,12 @@ def _try_flock(fd: int, operation: int) -> bool:
     return True
 
 
-def _parse_holder(data: bytes) -> tuple[int | None, str | None]:
+def _parse_holder(data: bytes) -> Holder:
     try:
         holder = json.loads(data)
-        return int(holder["pid"]), holder["control"]
+        return Holder(int(holder["pid"]), holder["control"])
     except (ValueError, KeyError, TypeError):
-        return None, None
+        return Holder(None, None)
 
 
 def _settle(layout: Layout) -> None:
@@ -232,7 +232,7 @@ def _settle(layout: Layout) -> None:
     for name in _SUBDIRECTORIES:
         (layout.root / name).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
     if version is None:  # last, so that a directory with a VERSION is whole
-        create_durably(layout.version, b"%d\n" % STATE_VERSION)
+        write_durably(layout.version, b"%d\n" % STATE_VERSION)
         sync_directory(layout.root.absolute().parent)
 
 

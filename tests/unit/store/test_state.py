@@ -1,4 +1,3 @@
-import json
 import os
 import stat
 import subprocess
@@ -8,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.errors import StateError
-from swt3_agent.store.state import StateDirectory
+from swt3_agent.store.state import Holder, StateDirectory
 
 HOLD_STATE = """
 import sys
@@ -24,7 +23,8 @@ sys.stdin.read()
 def test_a_new_state_directory_is_private_and_complete(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "state"
     with StateDirectory.open(root) as state:
-        layout = state.layout
+        layout = StateDirectory.layout(root)
+        assert (layout.journal, layout.keys) == (state.journal, state.keys)
         assert layout.version.read_text() == "1\n"
         for directory in (root, layout.journal, layout.custody, layout.evidence, layout.keys):
             assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -61,26 +61,25 @@ def test_the_lock_of_a_killed_agent_is_free(tmp_path: Path) -> None:
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        assert StateDirectory.peek(tmp_path).running
-        assert StateDirectory.peek(tmp_path).pid == holder.pid
+        assert StateDirectory.peek(tmp_path) == Holder(holder.pid, None)
         holder.kill()
         holder.wait()
-    assert not StateDirectory.peek(tmp_path).running
+    assert StateDirectory.peek(tmp_path) is None
     StateDirectory.open(tmp_path).close()
 
 
 def test_peek_tells_where_the_control_socket_is(tmp_path: Path) -> None:
     with StateDirectory.open(tmp_path) as state:
-        assert StateDirectory.peek(tmp_path).control is None
+        assert StateDirectory.peek(tmp_path) == Holder(os.getpid(), None)
         state.set_control(Path("/run/swt3-agent/control.sock"))
-        assert StateDirectory.peek(tmp_path).control == "/run/swt3-agent/control.sock"
-        assert json.loads(state.layout.lock.read_bytes())["pid"] == os.getpid()
+        assert StateDirectory.peek(tmp_path) == Holder(os.getpid(), "/run/swt3-agent/control.sock")
+    assert StateDirectory.peek(tmp_path) is None
 
 
-def test_peek_at_a_directory_without_state_says_so(tmp_path: Path) -> None:
-    with pytest.raises(StateError) as refused:
-        StateDirectory.peek(tmp_path)
-    assert refused.value.code == "STATE_ABSENT"
+def test_nobody_runs_on_a_directory_that_holds_no_state(tmp_path: Path) -> None:
+    assert StateDirectory.peek(tmp_path) is None
+    assert StateDirectory.peek(tmp_path / "absent") is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_directory_with_other_things_in_it_is_left_alone(tmp_path: Path) -> None:
@@ -95,7 +94,7 @@ def test_a_first_start_that_died_half_way_is_taken_up_again(tmp_path: Path) -> N
     (tmp_path / "lock").touch()
     (tmp_path / "journal").mkdir()
     with StateDirectory.open(tmp_path) as state:
-        assert state.layout.version.exists()
+        assert state.version.exists()
 
 
 @pytest.mark.parametrize("version", ["2\n", "", "1", "one\n"])

@@ -46,7 +46,7 @@ def read_exactly(fd: int, size: int, offset: int) -> bytes:
     return b"".join(parts)
 
 
-def create_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes) -> None:
     """Write a whole private file so that, after any crash, it is absent or complete.
 
     Raises OSError; then nothing of it is left under ``path``.
