@@ -65,9 +65,9 @@ class Appraisal:
 
 
 def appraise_host(reading: Reading) -> Appraisal:
-    """Facts about the host: recorded, judged by no procedure."""
+    """Facts about the host, or why there are none: recorded, judged by no procedure."""
     if isinstance(reading, Unavailable):
-        return _without_evidence(reading, None, Outcome.ABSENT)
+        return _without_evidence(reading, None, Outcome.RECORDED)
     return Appraisal(reading.collector, None, Outcome.RECORDED, None, (), reading.root_of_trust)
 
 
@@ -124,12 +124,12 @@ def appraise_gpu(reading: Reading) -> Appraisal:
         return _minted(reading.collector, "AI-HW.1", factors, (_lack(reading),))
     claims = reading.claims
     count, on_bus = count_claim(claims, "count"), count_claim(claims, "pci_count")
-    if count == 0 and on_bus == 0 and claims.get("pci_count") == 0:
+    reasons = _gpu_findings(claims)
+    if count == 0 and claims.get("pci_count") == 0 and not reasons:
         nothing = Reason("NO_ACCELERATOR", "no accelerator is on the PCI bus")
         return Appraisal(
             reading.collector, "AI-HW.1", Outcome.ABSENT, None, (nothing,), reading.root_of_trust
         )
-    reasons = _gpu_findings(claims)
     if count != on_bus:
         reasons += (
             Reason(

@@ -17,9 +17,8 @@ from swt3_agent.protocol.fingerprint import content_hash
 MAX_LEVEL = 3
 
 # The highest level at which a field still travels. A field that is not listed may be content
-# that nobody has classified, so it goes with the context.
+# that nobody has classified, so it goes where the context goes.
 _ALWAYS, _SENSITIVE, _STANDARD = 3, 2, 1
-_UNLISTED = _STANDARD
 
 KEPT_THROUGH: Mapping[str, int] = {
     # what every record is made of
@@ -63,6 +62,9 @@ KEPT_THROUGH: Mapping[str, int] = {
     "escalation_chain_id": _ALWAYS,
     "witness_source": _ALWAYS,
 }
+
+_SENSITIVE_NAMES = frozenset(name for name, top in KEPT_THROUGH.items() if top >= _SENSITIVE)
+_CLASSIFIED_NAMES = frozenset(name for name, top in KEPT_THROUGH.items() if top >= _ALWAYS)
 
 # Only the anchors of an inference say at level 2 which model it was, and at level 3 its hash. In
 # all others the same field names hardware, a file or a tool.
@@ -108,24 +110,28 @@ def clear(
             f"clearing level {level!r} is not one of 0, 1, 2, 3",
             remedy="use 0 analytics, 1 standard, 2 sensitive or 3 classified",
         )
-    cleared: dict[str, object] = {}
+    cleared = dict(payload)
+    context = payload.get("ai_context")
+    if level <= _STANDARD:
+        if context is None:
+            return cleared, ()
+        cleared["ai_context"], inside = _cleared_context(context, level, drop_guardrail_names)
+        return cleared, tuple(inside)
     changed: list[str] = []
+    travelling = _SENSITIVE_NAMES if level == _SENSITIVE else _CLASSIFIED_NAMES
     for name, value in payload.items():
-        if value is None:
-            cleared[name] = None  # says nothing
-        elif name == "ai_context" and level <= _STANDARD:
-            cleared[name], inside = _cleared_context(value, level, drop_guardrail_names)
-            changed += inside
-        elif name == "ai_model_id" and level > _STANDARD:
-            model_id = _cleared_model_id(payload.get("procedure_id"), value, level)
-            if model_id is not None:
-                cleared[name] = model_id
-            if model_id != value:
-                changed.append(name)
-        elif level <= KEPT_THROUGH.get(name, _UNLISTED):
-            cleared[name] = value
+        if name in travelling or value is None:  # null says nothing
+            continue
+        kept = None
+        if name == "ai_model_id":
+            kept = _cleared_model_id(payload.get("procedure_id"), value, level)
+        if kept == value:
+            continue
+        changed.append(name)
+        if kept is None:
+            del cleared[name]
         else:
-            changed.append(name)
+            cleared[name] = kept
     return cleared, tuple(changed)
 
 
