@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from swt3_agent.tcg.pcr import PcrSelection
+from swt3_agent.tcg.pcr import PcrSelection, read_selection
 from swt3_agent.tcg.reader import Reader
 
 GENERATED_MAGIC = b"\xffTCG"  # TPM_GENERATED_VALUE: a restricted key signs it only for the TPM
@@ -12,8 +12,6 @@ MAX_NAME = 66  # algorithm and SHA-512 digest
 MAX_EXTRA_DATA = 66
 MAX_DIGEST = 64
 MAX_NV_CONTENTS = 2048
-MAX_SELECTIONS = 16
-MAX_PCR_SELECT = 4
 
 
 class AttestType(IntEnum):
@@ -101,20 +99,8 @@ def parse_attest(data: bytes) -> Attest:
 
 
 def _quote_info(reader: Reader) -> QuoteInfo:
-    count = reader.u32("pcrSelect.count")
-    if count > MAX_SELECTIONS:
-        raise reader.fail("OVERSIZED", f"{count} PCR selections, at most {MAX_SELECTIONS}")
-    selection: list[tuple[int, int]] = []
-    for _ in range(count):
-        algorithm = reader.u16("pcrSelect.hash")
-        size = reader.u8("pcrSelect.sizeofSelect")
-        if size > MAX_PCR_SELECT:
-            raise reader.fail(
-                "OVERSIZED", f"a PCR bitmap of {size} bytes, at most {MAX_PCR_SELECT}"
-            )
-        bitmap = int.from_bytes(reader.take(size, "pcrSelect.pcrSelect"), "little")
-        selection += [(algorithm, index) for index in range(8 * size) if bitmap >> index & 1]
-    return QuoteInfo(tuple(selection), reader.sized(MAX_DIGEST, "pcrDigest"))
+    selection = read_selection(reader)
+    return QuoteInfo(selection, reader.sized(MAX_DIGEST, "pcrDigest"))
 
 
 def _nv_info(reader: Reader) -> NvInfo:

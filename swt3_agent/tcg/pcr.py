@@ -10,11 +10,14 @@ from typing import TypeAlias
 
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.algorithms import Algorithm
+from swt3_agent.tcg.reader import Reader
 
 PcrSelection: TypeAlias = tuple[tuple[int, int], ...]
 
 PCR_COUNT = 24  # PC Client Platform TPM Profile, 4.6
 DIGEST_SIZE = 32
+MAX_SELECTIONS = 16
+MAX_PCR_SELECT = 4
 
 
 def sha256_selection(indices: Iterable[int]) -> PcrSelection:
@@ -30,6 +33,22 @@ def sha256_selection(indices: Iterable[int]) -> PcrSelection:
             remedy="Name each PCR once, from 0 to 23.",
         )
     return tuple((int(Algorithm.SHA256), index) for index in ordered)
+
+
+def read_selection(reader: Reader) -> PcrSelection:
+    """Take a TPML_PCR_SELECTION off ``reader`` (TPM 2.0 Part 2, 10.9.7)."""
+    count = reader.u32("pcrSelect.count")
+    if count > MAX_SELECTIONS:
+        raise reader.fail("OVERSIZED", f"{count} PCR selections, at most {MAX_SELECTIONS}")
+    selection: list[tuple[int, int]] = []
+    for _ in range(count):
+        algorithm = reader.u16("pcrSelect.hash")
+        size = reader.u8("pcrSelect.sizeofSelect")
+        if size > MAX_PCR_SELECT:
+            raise reader.fail("OVERSIZED", f"a PCR bitmap has {size} bytes, not {MAX_PCR_SELECT}")
+        bitmap = int.from_bytes(reader.take(size, "pcrSelect.pcrSelect"), "little")
+        selection += [(algorithm, index) for index in range(8 * size) if bitmap >> index & 1]
+    return tuple(selection)
 
 
 def composite_digest(values: Mapping[int, bytes], selection: PcrSelection) -> bytes:

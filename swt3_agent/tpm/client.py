@@ -1,0 +1,132 @@
+"""The agent's handle on its TPM: synchronous calls, each bounded in time."""
+
+from pathlib import Path
+from types import TracebackType
+
+from swt3_agent.errors import UsageError
+from swt3_agent.protocol.checkpoint import LOG_PCRS
+from swt3_agent.tpm.messages import (
+    MAX_BODY,
+    Challenge,
+    ChallengeQuote,
+    ClockInfo,
+    ExtendAndQuote,
+    Open,
+    QuoteHead,
+    ReadClock,
+    ReadPcrs,
+    SignedHead,
+    TpmIdentity,
+)
+from swt3_agent.tpm.supervisor import Supervisor
+
+__all__ = ["ChallengeQuote", "ClockInfo", "SignedHead", "Tpm", "TpmIdentity"]
+
+NONCE_SIZES = range(8, 32)  # 32 bytes belong to checkpoints (docs/formats.md, "Checkpoint note")
+
+
+class Tpm:
+    """The TPM at ``tcti`` (None: the kernel's /dev/tpmrm0), owned by a child process.
+
+    Any thread may call; calls take turns. A call waits at most ``timeout_s`` for its turn and
+    takes at most ``timeout_s`` itself: then the child is killed, TpmError TPM_BUSY is raised, and
+    the next call starts another child, which loads the same attestation key from ``keys_dir``.
+
+    Every call raises ``TpmError``: TPM_ABSENT, TPM_DENIED, TPM_BUSY or TPM_FAILED say which of
+    four things is wrong; TPM_STACK that the TPM software stack is not installed; TPM_KEY_UNUSABLE
+    that the attestation key belongs to another TPM, to a cleared one, or to another authValue, and
+    TPM_KEY_NOT_STORED that a new one could not be written; TPM_BANK that a PCR has no SHA-256
+    bank; TPM_LOG_PCR that the log PCR was extended by somebody else, or the TPM was reset.
+    """
+
+    def __init__(
+        self,
+        tcti: str | None,
+        keys_dir: Path,
+        *,
+        log_pcr: int = 13,
+        quoted_pcrs: tuple[int, ...],
+        timeout_s: float = 30.0,
+    ) -> None:
+        if log_pcr not in LOG_PCRS or log_pcr not in quoted_pcrs:
+            raise UsageError(
+                "LOG_PCR",
+                f"PCR {log_pcr} cannot hold the log, or it is not among the quoted ones",
+                remedy=f"use one of {sorted(LOG_PCRS)} and quote it",
+            )
+        request = Open(
+            tcti=tcti,
+            keys_dir=str(keys_dir.absolute()),
+            log_pcr=log_pcr,
+            quoted_pcrs=tuple(sorted(set(quoted_pcrs))),
+        )
+        self._supervisor = Supervisor(request, timeout_s)
+
+    def __enter__(self) -> "Tpm":
+        self.open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def open(self, *, replace_ak: bool = False) -> TpmIdentity:
+        """Reach the TPM, load the attestation key or create it where ``keys_dir`` has none, and
+        prove with a quote that it signs.
+
+        ``replace_ak`` retires the key that is there for a new one: the node must be enrolled
+        again. Opening an open handle tells the identity again.
+        """
+        return self._supervisor.open(replace_ak=replace_ak)
+
+    def read_pcrs(self, indices: tuple[int, ...]) -> dict[int, bytes]:
+        """Values of these registers of the SHA-256 bank; more than eight are not read at once."""
+        return self._supervisor.call(ReadPcrs(tuple(sorted(set(indices)))), dict[int, bytes])
+
+    def extend_and_quote(self, body: bytes) -> SignedHead:
+        """Extend the log PCR with SHA-256(body) and quote the note (docs/formats.md, "What a
+        signed head proves").
+
+        After an error the extend may have happened or not: read the log PCR, and where it holds
+        the extended value call ``quote_head``; never extend again unasked.
+        """
+        return self._supervisor.call(ExtendAndQuote(_checked_body(body)), SignedHead)
+
+    def quote_head(self, body: bytes, before: bytes) -> SignedHead:
+        """Quote a note that has been extended already, from ``before``, as the last one."""
+        return self._supervisor.call(QuoteHead(_checked_body(body), before), SignedHead)
+
+    def challenge(self, nonce: bytes) -> ChallengeQuote:
+        """Quote the PCRs over a challenger's nonce of 8 to 31 bytes, taken verbatim.
+
+        Raises ``UsageError`` BAD_NONCE for any other length: 32 bytes belong to checkpoints.
+        """
+        if len(nonce) not in NONCE_SIZES:
+            raise UsageError(
+                "BAD_NONCE",
+                f"a nonce of {len(nonce)} bytes",
+                remedy="give a nonce of 8 to 31 bytes (16 to 62 hex digits)",
+            )
+        return self._supervisor.call(Challenge(bytes(nonce)), ChallengeQuote)
+
+    def clock(self) -> ClockInfo:
+        """The TPM's clock and reset counts, unsigned; a quote carries them signed."""
+        return self._supervisor.call(ReadClock(), ClockInfo)
+
+    def close(self) -> None:
+        """End the child, which flushes all that it had loaded into the TPM."""
+        self._supervisor.close()
+
+
+def _checked_body(body: bytes) -> bytes:
+    if not 0 < len(body) <= MAX_BODY:
+        raise UsageError(
+            "BAD_NOTE",
+            f"a note body of {len(body)} bytes",
+            remedy=f"a note body has 1 to {MAX_BODY} bytes",
+        )
+    return bytes(body)

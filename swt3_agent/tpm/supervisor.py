@@ -1,0 +1,104 @@
+"""Keeps one child that owns the TPM: turns, deadlines, and a new child after one that ended."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import TypeVar
+
+import msgspec
+
+from swt3_agent.errors import TpmError
+from swt3_agent.tpm.child import Child
+from swt3_agent.tpm.messages import Open, Request, TpmIdentity
+
+CLOSE_WAIT_S = 5.0
+
+Result = TypeVar("Result")
+
+
+class Supervisor:
+    """Thread-safe. ``request`` is what every child is opened with; see ``client.Tpm``."""
+
+    def __init__(self, request: Open, timeout_s: float) -> None:
+        self._request = request
+        self._timeout_s = timeout_s
+        self._lock = threading.Lock()
+        self._closed = False
+        self._child: Child | None = None
+        self._identity: TpmIdentity | None = None
+
+    def open(self, *, replace_ak: bool) -> TpmIdentity:
+        """The identity that the first child found, or the one with a new key."""
+        with self._turn() as deadline:
+            if replace_ak:
+                self._end_child()
+                self._identity = None
+            self._ready_child(deadline, replace_ak=replace_ak)
+            assert self._identity is not None  # noqa: S101  # a ready child has told it
+            return self._identity
+
+    def call(self, request: Request, result: type[Result]) -> Result:
+        """The answer to ``request``, of the type that belongs to it."""
+        with self._turn() as deadline:
+            return self._ready_child(deadline).ask(request, result, deadline)
+
+    def close(self) -> None:
+        """End the child; whoever waits for a turn is refused."""
+        self._closed = True
+        with self._lock:
+            self._end_child()
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[float]:
+        """Wait for the turn; gives the deadline of the call."""
+        if not self._lock.acquire(timeout=self._timeout_s):
+            raise TpmError(
+                "TPM_BUSY",
+                f"another call has held the TPM for {self._timeout_s:g} s",
+                remedy="try again later",
+            )
+        try:
+            if self._closed:
+                raise TpmError("TPM_FAILED", "the TPM was closed", remedy="open it again")
+            yield time.monotonic() + self._timeout_s
+        finally:
+            self._lock.release()
+
+    def _ready_child(self, deadline: float, *, replace_ak: bool = False) -> Child:
+        """A child that has opened the TPM: the one that lives, else a new one."""
+        if self._child is not None:
+            if self._child.is_usable:
+                return self._child
+            self._refuse_beside(self._child)
+        self._child = Child()
+        # A later child must find the key of the first: one that vanished is not made again.
+        expected = self._identity.ak_public if self._identity is not None else b""
+        request = msgspec.structs.replace(
+            self._request, expected_ak=expected, replace_ak=replace_ak
+        )
+        try:
+            identity = self._child.ask(request, TpmIdentity, deadline)
+        except TpmError:
+            self._end_child()
+            raise
+        self._identity = self._identity or identity
+        return self._child
+
+    def _refuse_beside(self, child: Child) -> None:
+        """A killed process that the kernel still holds keeps the TPM: no second one beside it."""
+        if not child.has_ended:
+            raise TpmError(
+                "TPM_BUSY",
+                f"process {child.pid} is stuck in the TPM driver and does not end",
+                remedy="if it stays so, the TPM hangs: look at the kernel log, reboot the node",
+            )
+        child.close(0)
+
+    def _end_child(self) -> None:
+        if self._child is None:
+            return
+        if self._child.is_usable:
+            self._child.close(CLOSE_WAIT_S)
+        if self._child.has_ended:
+            self._child = None
