@@ -5,7 +5,9 @@ A segment holds SEGMENT_RECORDS leaves, aligned: segment n holds records n * 65,
 """
 
 import os
+import threading
 from array import array
+from bisect import bisect_right
 from pathlib import Path
 
 from swt3_agent.store.durable import (
@@ -19,6 +21,10 @@ from swt3_agent.store.frames import FrameScan
 
 SEGMENT_RECORDS = 1 << 16
 RAW_SUFFIX = ".seg"
+
+SLICE_RECORDS = 512
+"""Records read at once: enough to be quick, few enough to leave other threads their turn."""
+_SLICE_BYTES = 1024 * 1024
 
 # Overwriting zeros and syncing takes 0.6 of the time that growing the file takes (no size to write
 # down). Small commits therefore find zeros written ahead; for large ones writing everything twice
@@ -39,6 +45,7 @@ class SegmentFile:
         self.path = path
         self.number = number
         self.fd = fd
+        self._reading = threading.Lock()
         self._offsets: array[int] = scan.offsets if scan else array("Q")
         self._end = scan.end if scan else 0
         self._allocated = os.fstat(fd).st_size
@@ -108,16 +115,29 @@ class SegmentFile:
         self._end += size
         self._allocated = max(self._allocated, self._end)
 
-    def read(self, start: int, stop: int) -> bytes:
-        """Frames of accepted records ``[start, stop)``, counted within the segment."""
-        begin = self._offsets[start]
-        end = self._offsets[stop] if stop < len(self._offsets) else self._end
-        return read_exactly(self.fd, end - begin, begin)
+    def frames_from(self, start: int, stop: int) -> tuple[bytes, int]:
+        """Frames of accepted records from ``start``, and how many: at least one, ``stop`` at most.
+
+        Records are counted within the segment. None at all after ``close``: the reader came too
+        late, and finds the segment sealed.
+        """
+        offsets, end = self._offsets, self._end  # in this order: the end may only lag behind
+        stop = min(stop, start + SLICE_RECORDS)
+        begin = offsets[start]
+        stop = bisect_right(offsets, begin + _SLICE_BYTES, start, stop)
+        if stop < len(offsets):
+            end = offsets[stop]
+        with self._reading:
+            if self.fd < 0:
+                return b"", 0
+            return read_exactly(self.fd, end - begin, begin), stop - start
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        """Close the file once nobody reads it."""
+        with self._reading:
+            if self.fd >= 0:
+                os.close(self.fd)
+                self.fd = -1
 
     def _extend_exactly(self, before: int, size: int) -> None:
         try:

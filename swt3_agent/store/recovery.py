@@ -1,0 +1,137 @@
+"""What a start finds in the journal: whole commits, a torn tail to cut, or damage.
+
+A commit is acknowledged only after it was synced, and the next one starts only then. So after a
+bad frame a later commit start proves damage of acknowledged records: the start is refused. Without
+one, what follows the last end of a commit was never acknowledged: it is cut, and that is said.
+"""
+
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from swt3_agent.errors import JournalError
+from swt3_agent.store.durable import sync_directory
+from swt3_agent.store.frames import FrameScan, find_commit_starts, last_byte_in_use, scan_segment
+from swt3_agent.store.segment_file import (
+    RAW_SUFFIX,
+    SEGMENT_RECORDS,
+    SegmentFile,
+    segment_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TailCut:
+    """What a start cut off: ``size`` bytes of a commit that was never acknowledged.
+
+    ``seq`` is the number that the next record takes.
+    """
+
+    seq: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scanned:
+    number: int
+    fd: int
+    path: Path
+    scan: FrameScan
+
+    @property
+    def next_seq(self) -> int:
+        return self.number * SEGMENT_RECORDS + len(self.scan.offsets)
+
+
+def open_raw_segments(
+    directory: Path, numbers: Sequence[int], *, repair: bool
+) -> tuple[list[SegmentFile], TailCut | None]:
+    """Open the raw segments ``numbers`` (in order, without a gap) as far as they were committed.
+
+    ``repair`` cuts a torn tail on disk; without it nothing is changed and the tail is only left
+    out. Raises JournalError ``JOURNAL_DAMAGED``, OSError.
+    """
+    with ExitStack() as opened:
+        scanned = [_scan(directory, number, repair, opened) for number in numbers]
+        if not scanned:
+            return [], None
+        unfilled = (i for i, item in enumerate(scanned) if item.next_seq % SEGMENT_RECORDS)
+        stop = next(unfilled, len(scanned) - 1)
+        _refuse_damage(scanned[stop:])
+        kept = _whole_commits(scanned[: stop + 1])
+        uncommitted = scanned[len(kept) :]
+        cut = _measure_tail(kept, uncommitted, numbers[0])
+        if repair:
+            _remove(directory, kept, uncommitted, cut)
+        for item in uncommitted:
+            os.close(item.fd)
+        opened.pop_all()
+        return [SegmentFile(item.path, item.number, item.fd, item.scan) for item in kept], cut
+
+
+def _scan(directory: Path, number: int, repair: bool, opened: ExitStack) -> _Scanned:
+    path = directory / f"{segment_name(number)}{RAW_SUFFIX}"
+    fd = os.open(path, (os.O_RDWR if repair else os.O_RDONLY) | os.O_CLOEXEC)
+    opened.callback(os.close, fd)
+    return _Scanned(number, fd, path, scan_segment(fd, number * SEGMENT_RECORDS, SEGMENT_RECORDS))
+
+
+def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
+    """Raise where a commit start follows the place at which the first of ``scanned`` stops."""
+    stopped = scanned[0]
+    for item in scanned:
+        start = stopped.scan.end if item is stopped else 0
+        later = next(find_commit_starts(item.fd, start, item.number, stopped.next_seq), None)
+        if later is not None:
+            raise JournalError(
+                "JOURNAL_DAMAGED",
+                f"{stopped.path} is damaged at byte {stopped.scan.end}, where record"
+                f" {stopped.next_seq} belongs: {stopped.scan.fault or 'there are zeros'};"
+                f" record {later} after it had been acknowledged",
+                remedy="run `swt3-agent fsck`, and restore the file from a backup;"
+                " nothing was changed",
+            )
+
+
+def _whole_commits(scanned: Sequence[_Scanned]) -> list[_Scanned]:
+    """``scanned`` up to the last end of a commit, which may lie in an earlier segment."""
+    kept = list(scanned)
+    while kept and not kept[-1].scan.complete:
+        kept.pop()
+    if kept:
+        last = kept[-1]
+        scan, complete = last.scan, last.scan.complete
+        if complete < len(scan.offsets):
+            trimmed = FrameScan(scan.offsets[:complete], scan.offsets[complete], complete, "")
+            kept[-1] = replace(last, scan=trimmed)
+    return kept
+
+
+def _measure_tail(
+    kept: Sequence[_Scanned], uncommitted: Sequence[_Scanned], first_segment: int
+) -> TailCut | None:
+    size = sum(last_byte_in_use(item.fd, 0) for item in uncommitted)
+    seq = first_segment * SEGMENT_RECORDS
+    if kept:
+        end = kept[-1].scan.end
+        size += last_byte_in_use(kept[-1].fd, end) - end
+        seq = kept[-1].next_seq
+    return TailCut(seq, size) if size else None
+
+
+def _remove(
+    directory: Path,
+    kept: Sequence[_Scanned],
+    uncommitted: Sequence[_Scanned],
+    cut: TailCut | None,
+) -> None:
+    """Cut from the end, so that a crash on the way leaves a shorter tail and never a hole."""
+    for item in reversed(uncommitted):
+        item.path.unlink()
+    if uncommitted:
+        sync_directory(directory)
+    if kept and cut is not None:
+        os.ftruncate(kept[-1].fd, kept[-1].scan.end)
+        os.fsync(kept[-1].fd)
