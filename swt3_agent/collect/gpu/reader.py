@@ -62,7 +62,7 @@ class _Nvml:
 
     def number(self, function: str, *arguments: object) -> Number:
         answer = self.ask(function, *arguments)
-        return answer if isinstance(answer, Unreadable) else int(answer)
+        return answer if isinstance(answer, Unreadable) else _exact(answer)
 
     def text(self, function: str, *arguments: object) -> Text:
         answer = self.ask(function, *arguments)
@@ -75,7 +75,7 @@ class _Nvml:
         answer = self.ask(function, *arguments)
         if isinstance(answer, Unreadable):
             return [answer] * count
-        return [int(value) for value in answer]
+        return [_exact(value) for value in answer]
 
     def field(self, device: object, identifier: int, scope: int = 0) -> Number:
         """One value of nvmlDeviceGetFieldValues; it has an error code of its own."""
@@ -88,7 +88,13 @@ class _Nvml:
         member = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
         if value.valueType >= len(member):
             return Unreadable(reading.UNKNOWN)
-        return int(getattr(value.value, member[value.valueType]))
+        return _exact(getattr(value.value, member[value.valueType]))
+
+
+def _exact(value: float) -> Number:
+    """An integer that JSON carries exactly; what is beyond that is no reading but a sentinel."""
+    number = int(value)
+    return number if abs(number) < 2**53 else Unreadable(reading.UNKNOWN)
 
 
 def read_report(pynvml: Any) -> Report:
@@ -196,7 +202,7 @@ def _member(structure: Any, name: str) -> Number:
     if isinstance(structure, Unreadable):
         return structure
     value = getattr(structure, name, None)
-    return Unreadable(reading.NOT_SUPPORTED) if value is None else int(value)
+    return Unreadable(reading.NOT_SUPPORTED) if value is None else _exact(value)
 
 
 def _low_byte(value: Number) -> Number:
