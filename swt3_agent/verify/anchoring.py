@@ -1,0 +1,120 @@
+"""The trust file: whose word says that this AK speaks for this node, and how far it goes."""
+
+from hashlib import sha256
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import CheckpointNote
+from swt3_agent.protocol.proof import QuoteContext
+from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
+from swt3_agent.tcg.attest import Attest
+from swt3_agent.tcg.public import EccPublic, parse_public
+
+CLOCK_LAG_MS = 2**22
+"""How far a TPM's clock may fall back over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
+
+
+def read_trust(data: bytes) -> SignedTrust:
+    """A trust file whose signature verifies under the key it names.
+
+    Raises FormatError as ``parse_trust`` does, and ``TRUST_SIGNATURE``.
+    """
+    trust = parse_trust(data)
+    key = Ed25519PublicKey.from_public_bytes(trust.statement.enroller_key)
+    try:
+        key.verify(trust.signature.signature, trust.body)
+    except InvalidSignature:
+        raise FormatError(
+            "TRUST_SIGNATURE",
+            f"the signature of {trust.statement.enroller} on the trust file is wrong",
+            remedy="fetch the trust file again from the enroller",
+        ) from None
+    return trust
+
+
+def describe(data: bytes, statement: TrustStatement) -> str:
+    """Who is trusted, in words a reader can compare with what the enroller told him."""
+    key_digest = sha256(statement.enroller_key).hexdigest()
+    return (
+        f"enroller {statement.enroller}, Ed25519 key sha256:{key_digest},"
+        f" trust file sha256:{sha256(data).hexdigest()}"
+    )
+
+
+def check_identity(statement: TrustStatement, note: CheckpointNote) -> None:
+    """Whether the statement is about this node and log.
+
+    Raises FormatError ``TRUST_NODE`` or ``TRUST_LOG``.
+    """
+    if statement.node_id != note.node_id:
+        raise _refusal("TRUST_NODE", f"the trust file is about node {statement.node_id}")
+    if statement.log_id != note.log_id:
+        raise _refusal("TRUST_LOG", f"the trust file is about log {statement.log_id}")
+
+
+def check_key(statement: TrustStatement, ak: EccPublic, context: QuoteContext) -> None:
+    """Whether the head was signed by the enrolled AK, with its chain in the enrolled register.
+
+    Raises FormatError ``TRUST_AK`` or ``TRUST_LOG_PCR``; ``PUBLIC_*`` for a damaged AK in the
+    statement.
+    """
+    if parse_public(statement.ak_public).tpmt != ak.tpmt:
+        raise _refusal("TRUST_AK", "the head is signed by another key than the enrolled AK")
+    if statement.log_pcr != context.log_pcr:
+        raise _refusal(
+            "TRUST_LOG_PCR",
+            f"the chain is in PCR {context.log_pcr}, not in the enrolled {statement.log_pcr}:"
+            " a second register can hold a second history",
+        )
+
+
+def check_validity(statement: TrustStatement, note: CheckpointNote) -> None:
+    """Whether the head falls into the time for which the enroller speaks.
+
+    Raises FormatError ``TRUST_VALIDITY`` or ``TRUST_REVOKED``.
+    """
+    if not statement.valid_from_ms <= note.utc_ms < statement.valid_until_ms:
+        raise _refusal(
+            "TRUST_VALIDITY",
+            f"the head of {note.utc_ms} ms UTC lies outside the trust file's validity,"
+            f" {statement.valid_from_ms} to {statement.valid_until_ms}",
+        )
+    if statement.revoked_ms is not None and note.utc_ms >= statement.revoked_ms:
+        raise _refusal("TRUST_REVOKED", f"the AK was revoked at {statement.revoked_ms} ms UTC")
+
+
+def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:
+    """Whether the head is no older than the enrolment.
+
+    Raises FormatError ``FLOOR_SIZE``, ``FLOOR_ROOT``, ``FLOOR_COUNTER``, ``FLOOR_RESETS`` or
+    ``FLOOR_CLOCK``. Across a reset the clock may lag by ``CLOCK_LAG_MS``.
+    """
+    if note.size < floors.size:
+        raise _refusal(
+            "FLOOR_SIZE", f"the head covers {note.size} records, the enrolled log {floors.size}"
+        )
+    if note.size == floors.size and note.root != floors.root:
+        raise _refusal("FLOOR_ROOT", "the log had another root at this size when it was enrolled")
+    if note.counter < floors.counter:
+        raise _refusal(
+            "FLOOR_COUNTER", f"counter {note.counter} is less than the enrolled {floors.counter}"
+        )
+    if attest.reset_count < floors.resets:
+        raise _refusal(
+            "FLOOR_RESETS",
+            f"resetCount {attest.reset_count} is less than the enrolled {floors.resets}",
+        )
+    lag = CLOCK_LAG_MS if attest.reset_count > floors.resets else 0
+    if attest.clock_ms + lag < floors.clock_ms:
+        raise _refusal(
+            "FLOOR_CLOCK",
+            f"the TPM's clock, {attest.clock_ms} ms, is behind the enrolled {floors.clock_ms}",
+        )
+
+
+def _refusal(code: str, message: str) -> FormatError:
+    return FormatError(
+        code, message, remedy="ask the enroller which node and key the trust file is for"
+    )

@@ -1,0 +1,121 @@
+"""The course of one examination: checks as they are made, and the report at its end."""
+
+from dataclasses import dataclass, field, replace
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import SignedNote
+from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.proof import Proof
+from swt3_agent.protocol.trust import TpmKind, TrustStatement
+from swt3_agent.tcg.attest import Attest
+from swt3_agent.verify import content
+from swt3_agent.verify.limits import limits
+from swt3_agent.verify.report import Check, HeadInfo, Outcome, RecordInfo, Report
+
+UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN"})
+"""Files that claim to be something else: there is nothing to call false."""
+
+_NOBODY = "nobody: no trust file was given"
+
+
+@dataclass(slots=True)
+class Examination:
+    """Checks made so far, and what they brought to light."""
+
+    checks: list[Check] = field(default_factory=list)
+    doubts: list[FormatError] = field(default_factory=list)
+    step: str = ""
+    proof: Proof | None = None
+    head: SignedNote | None = None
+    attest: Attest | None = None
+    statement: TrustStatement | None = None
+    trusted: str = _NOBODY
+
+    def begin(self, step: str) -> None:
+        """Name the check that errors are charged to from here on."""
+        self.step = step
+
+    def passed(self, detail: str) -> None:
+        """The current check holds."""
+        self.checks.append(Check(self.step, True, detail))
+
+    def not_applicable(self, detail: str) -> None:
+        """The current check cannot be made, and nothing rests on it."""
+        self.checks.append(Check(self.step, None, detail))
+
+    def doubt(self, code: str, message: str, remedy: str) -> None:
+        """The current check cannot be made, and without it nothing can be called true."""
+        self.checks.append(Check(self.step, None, message))
+        self.doubts.append(FormatError(code, message, remedy=remedy))
+
+    def refused(self, error: FormatError) -> Report:
+        """The report when a check failed."""
+        outcome = Outcome.UNDECIDED if error.code in UNREADABLE else Outcome.FALSE
+        self.checks.append(Check(self.step, False, error.message))
+        return self._report(outcome, error.code, error.message, error.remedy)
+
+    def concluded(self) -> Report:
+        """The report when no check failed: the first doubt decides, if there is one."""
+        if self.doubts:
+            first = self.doubts[0]
+            return self._report(Outcome.UNDECIDED, first.code, first.message, first.remedy)
+        reason = "the record is in the log under a head that the enrolled TPM key quoted"
+        return self._report(Outcome.VERIFIED, "VERIFIED", reason, "")
+
+    def _report(self, outcome: Outcome, code: str, reason: str, remedy: str) -> Report:
+        proof, head = self.proof, self.head
+        record_info = head_info = None
+        unproven: tuple[str, ...] = ()
+        if proof is not None and head is not None and outcome is not Outcome.FALSE:
+            record_info = _record_info(proof)
+            head_info = _head_info(head, self.attest, proof)
+            unproven = tuple(limits(proof, head.note, self.attest, self.statement))
+        return Report(
+            outcome=outcome,
+            code=code,
+            reason=reason,
+            remedy=remedy,
+            checks=tuple(self.checks),
+            trusted=self.trusted,
+            root_of_trust=self._root_of_trust(),
+            not_proven=unproven,
+            record=record_info,
+            head=head_info,
+        )
+
+    def _root_of_trust(self) -> RootOfTrust:
+        if self.attest is None or self.statement is None:
+            return RootOfTrust.SELF_REPORTED
+        hardware = self.statement.tpm is TpmKind.HARDWARE
+        return RootOfTrust.TPM if hardware else RootOfTrust.SOFTWARE_TPM
+
+
+def _record_info(proof: Proof) -> RecordInfo:
+    record = proof.record
+    return RecordInfo(
+        record_id=f"{proof.log_id}/{record.seq}",
+        seq=record.seq,
+        payload=record.payload.content,
+        payload_json=content.payload_json(proof),
+        provenance=content.provenance_json(proof),
+    )
+
+
+def _head_info(head: SignedNote, attest: Attest | None, proof: Proof) -> HeadInfo:
+    note = head.note
+    info = HeadInfo(
+        size=note.size,
+        root=note.root,
+        utc_ms=note.utc_ms,
+        boot_id=note.boot_id,
+        counter=note.counter,
+    )
+    if attest is None or proof.quote is None:
+        return info
+    return replace(
+        info,
+        tpm_clock_ms=attest.clock_ms,
+        tpm_resets=attest.reset_count,
+        tpm_restarts=attest.restart_count,
+        pcrs=proof.quote.pcrs,
+    )

@@ -1,0 +1,84 @@
+"""What a proof does not prove, said with every report (docs/formats.md, "What is not proven")."""
+
+from collections.abc import Iterator, Mapping
+
+from swt3_agent.protocol.checkpoint import CheckpointNote
+from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.proof import Proof
+from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.tcg.attest import Attest
+from swt3_agent.verify.content import provenance_json
+
+_WORD_OF = {
+    RootOfTrust.TPM.value: "the content rests on a quote that this proof does not repeat",
+    RootOfTrust.SOFTWARE_TPM.value: "the content rests on a software TPM",
+    RootOfTrust.GPU_SIGNED.value: "the content rests on a GPU's signature, not repeated here",
+    RootOfTrust.DRIVER_REPORTED.value: "the content is what a driver said: no TPM attested it",
+    RootOfTrust.FILE_CONTENT.value: "the content is what a file held when the agent read it",
+    RootOfTrust.SELF_REPORTED.value: "the content is the word of who reported it",
+}
+
+
+def limits(
+    proof: Proof, note: CheckpointNote, attest: Attest | None, statement: TrustStatement | None
+) -> Iterator[str]:
+    """Sentences on what a reader must not conclude from this proof."""
+    yield "That the record is true: root could lie to the agent before it was recorded."
+    yield from _about_content(provenance_json(proof))
+    yield "What kind of record it is and when it came: a leaf covers neither."
+    yield (
+        f"That it was {note.utc_ms} ms UTC when the head was made: that is the node's own clock."
+        " The record is older than the head."
+    )
+    yield from _about_head(note, attest)
+    if attest is None:
+        yield "Who made this log: nobody signed its head."
+    else:
+        yield from _about_signer(statement)
+
+
+def _about_content(provenance: Mapping[str, object] | None) -> Iterator[str]:
+    if provenance is None:
+        yield (
+            "Who sent the record, and whether the agent made, relayed or refused it:"
+            " its provenance is withheld."
+        )
+        return
+    word = _WORD_OF.get(str(provenance.get("root_of_trust")))
+    if word is not None:
+        yield f"What the record says of the world: {word}."
+    elif provenance.get("listener") != "agent":
+        yield "What the record says of the world: it is the word of the process that sent it."
+
+
+def _about_head(note: CheckpointNote, attest: Attest | None) -> Iterator[str]:
+    if note.counter == 0:
+        yield (
+            "That the log is complete: no counter was kept (ctr=0), so records after the last"
+            " head before a reset may have been dropped."
+        )
+    else:
+        yield (
+            f"That counter {note.counter} is the TPM's: the certificates for it are not in a proof"
+            " of one record."
+        )
+    yield (
+        "That there is no other head: one proof shows one head; a second history shows only when"
+        " all heads of the boot are replayed."
+    )
+    if attest is not None:
+        yield "That the boot state is good: PCR values were quoted, not compared with references."
+        if not attest.safe:
+            yield "That the TPM's clock never fell back: it was last stopped uncleanly (safe=0)."
+
+
+def _about_signer(statement: TrustStatement | None) -> Iterator[str]:
+    if statement is None:
+        yield "That the key belongs to a TPM, or to this node: nobody vouches for it here."
+        return
+    yield (
+        f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
+        " the enroller told you himself."
+    )
+    if statement.floors is not None:
+        yield "That the log grew out of the enrolled one: that takes a consistency proof."

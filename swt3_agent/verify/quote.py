@@ -1,0 +1,109 @@
+"""The quote in a checkpoint's signature: did this AK quote this head, after extending it?"""
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import (
+    QuoteSignature,
+    SignedNote,
+    extended,
+    parse_quote_signature,
+    qualifying_data,
+    quoted_pcrs,
+)
+from swt3_agent.protocol.proof import QuoteContext
+from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
+from swt3_agent.tcg.pcr import composite_digest, sha256_selection
+from swt3_agent.tcg.public import EccPublic
+from swt3_agent.tcg.signature import der_to_tpmt
+
+
+def signature_under(head: SignedNote, ak: EccPublic) -> QuoteSignature:
+    """The quote that ``head`` carries in the line of this key.
+
+    Raises FormatError ``NOTE_KEY_ID`` where no line names origin and key, and
+    ``NOTE_SIGNATURE_FORMAT``.
+    """
+    line = head.signature_of(ak.spki_der())
+    if line is None:
+        raise _refusal(
+            "NOTE_KEY_ID", f"no signature of the note is that of {head.note.origin} and this AK"
+        )
+    return parse_quote_signature(line.signature)
+
+
+def check_signature(quote: QuoteSignature, ak: EccPublic) -> None:
+    """Whether the AK signed this attestation: ECDSA with SHA-256 on P-256, DER.
+
+    Raises FormatError ``NOTE_SIGNATURE``, ``AK_CURVE``, or ``SIGNATURE_*`` for DER that is not
+    the one encoding of a signature.
+    """
+    der_to_tpmt(quote.signature_der)
+    if ak.curve.size != 32:
+        raise _refusal("AK_CURVE", f"the AK lies on {ak.curve.name}, not on P-256")
+    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + ak.x + ak.y)
+    try:
+        point.verify(quote.signature_der, quote.attest, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        raise _refusal("NOTE_SIGNATURE", "the AK did not sign this attestation") from None
+
+
+def check_attest(data: bytes, body: bytes) -> tuple[Attest, QuoteInfo]:
+    """The attestation, if it is a quote of the note ``body``.
+
+    Raises FormatError ``ATTEST_*``; ``QUOTE_CHALLENGE`` for a quote made to answer a challenge,
+    ``QUOTE_OTHER_NOTE`` for one of another note.
+    """
+    attest = parse_attest(data)
+    if attest.quote is None:
+        raise _refusal("ATTEST_TYPE", "the attestation is not a quote")
+    expected = qualifying_data(body)
+    if len(attest.extra_data) != len(expected):
+        raise _refusal(
+            "QUOTE_CHALLENGE",
+            f"the quote carries {len(attest.extra_data)} bytes and answers a challenge:"
+            f" a checkpoint carries {len(expected)}",
+        )
+    if attest.extra_data != expected:
+        raise _refusal("QUOTE_OTHER_NOTE", "the quote was made for another note")
+    return attest, attest.quote
+
+
+def check_pcrs(quoted: QuoteInfo, context: QuoteContext) -> None:
+    """Whether the quote covers the pinned registers, and the values given are those it covers.
+
+    Raises FormatError ``LOG_PCR``, ``QUOTE_PCR_SELECTION``, ``QUOTE_PCR_DIGEST`` or ``PCR_*``.
+    """
+    expected = sha256_selection(quoted_pcrs(context.log_pcr))
+    if quoted.selection != expected:
+        raise _refusal(
+            "QUOTE_PCR_SELECTION",
+            "the quote covers other registers than sha256:"
+            + ",".join(str(index) for _, index in expected),
+        )
+    if composite_digest(context.pcrs, expected) != quoted.digest:
+        raise _refusal("QUOTE_PCR_DIGEST", "the PCR values given are not those that were quoted")
+
+
+def check_log_pcr(context: QuoteContext, body: bytes) -> None:
+    """Whether the note was extended before it was quoted.
+
+    Raises FormatError ``LOG_PCR_REPLAY``: a note that was quoted but not extended leaves no trace
+    in the chain, so that a second history could be signed beside the first.
+    """
+    if context.pcrs[context.log_pcr] != extended(context.before, body):
+        raise _refusal(
+            "LOG_PCR_REPLAY",
+            f"extending the note does not turn the earlier value of PCR {context.log_pcr}"
+            " into the quoted one",
+        )
+
+
+def _refusal(code: str, message: str) -> FormatError:
+    return FormatError(
+        code,
+        message,
+        remedy="trust nothing under this head; ask the node's owner for its journal",
+    )

@@ -1,0 +1,186 @@
+"""What a verification found: outcome, checks one by one, and what remains unproven."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.note import encode_base64
+
+SCHEMA = "swt3-agent/verify/1"
+_SHOWN_PAYLOAD = 400  # characters of a payload that a terminal gets
+
+
+class Outcome(Enum):
+    """VERIFIED: every check passed. FALSE: something is not what it claims to be. UNDECIDED:
+    nothing is wrong, but what was given does not suffice to call it true."""
+
+    VERIFIED = "verified"
+    FALSE = "false"
+    UNDECIDED = "undecided"
+
+    @property
+    def exit_code(self) -> int:
+        """0, 3 or 4 (docs/formats.md, "Exit codes")."""
+        return {Outcome.VERIFIED: 0, Outcome.FALSE: 3, Outcome.UNDECIDED: 4}[self]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check. ``ok`` is None where it could not be made or does not apply."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordInfo:
+    """The record as the proof shows it; ``provenance`` is None where it is withheld.
+
+    Content is what the log holds, not what is true: see ``Report.not_proven``.
+    """
+
+    record_id: str
+    seq: int
+    payload: bytes
+    payload_json: object
+    provenance: Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadInfo:
+    """The head that covers the record. TPM fields are None where no quote was verified."""
+
+    size: int
+    root: bytes
+    utc_ms: int
+    boot_id: str
+    counter: int
+    tpm_clock_ms: int | None = None
+    tpm_resets: int | None = None
+    tpm_restarts: int | None = None
+    pcrs: Mapping[int, bytes] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Outcome of ``verify_proof``.
+
+    ``code`` is stable: ``VERIFIED``, or that of the check that decided. ``trusted`` names whose
+    word the outcome rests on. ``root_of_trust`` is that of the head, not of the record's content.
+    """
+
+    outcome: Outcome
+    code: str
+    reason: str
+    remedy: str
+    checks: tuple[Check, ...]
+    trusted: str
+    root_of_trust: RootOfTrust
+    not_proven: tuple[str, ...]
+    record: RecordInfo | None = None
+    head: HeadInfo | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns."""
+        return self.outcome.exit_code
+
+    def to_json(self) -> dict[str, object]:
+        """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""
+        return {
+            "schema": SCHEMA,
+            "outcome": self.outcome.value,
+            "exit_code": self.exit_code,
+            "code": self.code,
+            "reason": self.reason,
+            "remedy": self.remedy,
+            "trusted": self.trusted,
+            "root_of_trust": self.root_of_trust.value,
+            "checks": [
+                {"name": check.name, "ok": check.ok, "detail": check.detail}
+                for check in self.checks
+            ],
+            "record": self.record and _record_json(self.record),
+            "head": self.head and _head_json(self.head),
+            "not_proven": list(self.not_proven),
+        }
+
+    def render(self) -> str:
+        """Lines for a terminal, ASCII wherever the text came from the proof."""
+        verdict = self.outcome.name
+        if self.code != verdict:
+            verdict += f" ({self.code})"
+        lines = [f"{verdict}: {self.reason}"]
+        if self.remedy:
+            lines.append(f"  what to do: {self.remedy}")
+        if self.record is not None:
+            lines += _record_lines(self.record)
+        if self.head is not None:
+            lines += _head_lines(self.head)
+        lines.append(f"  root        {self.root_of_trust.value}")
+        lines.append(f"  trusting    {self.trusted}")
+        lines.append("  checks")
+        lines += [f"    {_MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
+        if self.not_proven:
+            lines.append("  not proven")
+            lines += [f"    - {limit}" for limit in self.not_proven]
+        return "\n".join(lines) + "\n"
+
+
+_MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
+
+
+def _record_json(record: RecordInfo) -> dict[str, object]:
+    return {
+        "id": record.record_id,
+        "seq": record.seq,
+        "payload": record.payload_json,
+        "payload_base64": encode_base64(record.payload),
+        "provenance": record.provenance,
+    }
+
+
+def _head_json(head: HeadInfo) -> dict[str, object]:
+    return {
+        "size": head.size,
+        "root": encode_base64(head.root),
+        "utc_ms": head.utc_ms,
+        "boot_id": head.boot_id,
+        "counter": head.counter,
+        "tpm_clock_ms": head.tpm_clock_ms,
+        "tpm_resets": head.tpm_resets,
+        "tpm_restarts": head.tpm_restarts,
+        "pcrs": head.pcrs and {str(index): value.hex() for index, value in head.pcrs.items()},
+    }
+
+
+def _record_lines(record: RecordInfo) -> list[str]:
+    shown = (
+        json.dumps(record.payload_json)
+        if record.payload_json is not None
+        else f"{len(record.payload)} bytes that are not JSON"
+    )
+    if len(shown) > _SHOWN_PAYLOAD:
+        shown = shown[:_SHOWN_PAYLOAD] + " ..."
+    provenance = "withheld" if record.provenance is None else json.dumps(record.provenance)
+    return [
+        f"  record      {record.record_id}",
+        f"  payload     {shown}",
+        f"  provenance  {provenance[:_SHOWN_PAYLOAD]}",
+    ]
+
+
+def _head_lines(head: HeadInfo) -> list[str]:
+    clock = f"node's clock {head.utc_ms} ms UTC"
+    lines = [
+        f"  head        {head.size} records, {clock}, boot {head.boot_id}, counter {head.counter}"
+    ]
+    if head.tpm_clock_ms is not None:
+        lines.append(
+            f"  TPM         clock {head.tpm_clock_ms} ms, reset {head.tpm_resets},"
+            f" restart {head.tpm_restarts}"
+        )
+    return lines

@@ -1,0 +1,199 @@
+"""Judge one proof offline, with nothing but the proof and, if there is one, a trust file.
+
+docs/formats.md, "Verification", lists the checks in this order, each with its codes. What is wrong
+makes the outcome FALSE at once; what is only lacking makes it UNDECIDED, and only if nothing is
+wrong.
+"""
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import CheckpointNote, SignedNote, parse_signed_note
+from swt3_agent.protocol.log_tree import verify_inclusion
+from swt3_agent.protocol.proof import Proof, decode_proof
+from swt3_agent.protocol.trust import TpmKind
+from swt3_agent.tcg.public import EccPublic, check_ak, parse_public
+from swt3_agent.verify import anchoring, content, quote
+from swt3_agent.verify.examination import Examination
+from swt3_agent.verify.report import Report
+
+CLOCK_TOLERANCE_MS = 5 * 60 * 1000
+"""How far the node's clock may run ahead of the verifier's."""
+
+
+def verify_proof(
+    data: bytes,
+    *,
+    trust: bytes | None = None,
+    allow_software_tpm: bool = False,
+    now_ms: int | None = None,
+) -> Report:
+    """Judge the proof file ``data``.
+
+    ``trust`` is the enroller's trust file; without it the outcome is never VERIFIED, since anyone
+    can make a key. ``allow_software_tpm`` accepts heads of a node enrolled with a software TPM.
+    ``now_ms`` is the verifier's UTC time; without it a head from the future is not noticed.
+
+    Raises nothing: whatever is wrong with the files is in the report.
+    """
+    examination = Examination()
+    try:
+        proof, head = _read(examination, data)
+        _examine_place(examination, proof, head.note)
+        ak = _examine_quote(examination, proof, head)
+        _examine_content(examination, proof)
+        _examine_time(examination, head.note, now_ms)
+        _examine_signer(examination, proof, head.note, ak, trust)
+        _examine_root(examination, allow_software_tpm)
+    except FormatError as error:
+        return examination.refused(error)
+    return examination.concluded()
+
+
+def _read(examination: Examination, data: bytes) -> tuple[Proof, SignedNote]:
+    examination.begin("format")
+    proof = decode_proof(data)
+    head = parse_signed_note(proof.note)
+    note = head.note
+    if (note.node_id, note.log_id) != (proof.node_id, proof.log_id):
+        raise FormatError(
+            "IDENTITY",
+            "the head is of another node or log than the proof says",
+            remedy="ask for a proof made by `swt3-agent prove` on the node itself",
+        )
+    examination.proof, examination.head = proof, head
+    examination.passed(f"a proof of record {proof.record.seq} in log {proof.log_id}")
+    return proof, head
+
+
+def _examine_place(examination: Examination, proof: Proof, note: CheckpointNote) -> None:
+    """The record is what the leaf says, and the leaf is where the head says."""
+    record = proof.record
+    examination.begin("leaf")
+    if record.computed_leaf() != record.leaf:
+        raise FormatError(
+            "LEAF_MISMATCH",
+            "payload, provenance, salts and sequence number do not make the leaf of this record",
+            remedy="the record was changed after it was logged: ask the node for it again",
+        )
+    examination.passed("payload and provenance make the leaf")
+    examination.begin("inclusion")
+    if record.seq >= note.size:
+        raise FormatError(
+            "INCLUSION_RANGE",
+            f"the head covers {note.size} records, and record {record.seq} is not among them",
+            remedy="ask for a proof under a later head",
+        )
+    if not verify_inclusion(record.leaf, record.seq, note.size, proof.inclusion, note.root):
+        raise FormatError(
+            "INCLUSION_MISMATCH",
+            f"the path does not lead from record {record.seq} to the root of the head",
+            remedy="the record is not in this log, or the path was changed: ask the node again",
+        )
+    examination.passed(f"record {record.seq} of {note.size} under the root of the head")
+
+
+def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> EccPublic | None:
+    """The head is the TPM's: its AK, or None where nobody signed."""
+    context = proof.quote
+    examination.begin("signature")
+    if context is None and not head.signatures:
+        examination.doubt(
+            "LOG_UNSIGNED",
+            "nobody signed the head: the node has no TPM, and its log can be rewritten by root",
+            "give the node a TPM, or treat the record as the node's own word",
+        )
+        return None
+    if context is None or not head.signatures:
+        raise FormatError(
+            "NOTE_SIGNATURE_MISSING",
+            "the head's signature, or what it takes to check it, was removed from the proof",
+            remedy="ask the node for the whole proof",
+        )
+    ak = parse_public(context.ak_public)
+    signature = quote.signature_under(head, ak)
+    quote.check_signature(signature, ak)
+    examination.passed("the AK signed the attestation")
+    examination.begin("quote")
+    attest, quoted = quote.check_attest(signature.attest, head.body)
+    examination.passed("a quote of this head and nothing else")
+    examination.begin("pcrs")
+    quote.check_pcrs(quoted, context)
+    examination.passed("the PCR values are the quoted ones")
+    examination.begin("log-pcr")
+    quote.check_log_pcr(context, head.body)
+    examination.passed(f"the head was extended into PCR {context.log_pcr} before it was quoted")
+    examination.begin("attestation-key")
+    check_ak(ak)
+    examination.passed(f"restricted, fixed to its TPM; Name {ak.name().hex()}")
+    examination.attest = attest
+    return ak
+
+
+def _examine_content(examination: Examination, proof: Proof) -> None:
+    examination.begin("fingerprint")
+    recomputed, detail = content.check_fingerprint(proof)
+    if recomputed:
+        examination.passed(detail)
+    else:
+        examination.not_applicable(detail)
+
+
+def _examine_time(examination: Examination, note: CheckpointNote, now_ms: int | None) -> None:
+    examination.begin("time")
+    if now_ms is None:
+        examination.not_applicable("the verifier's own time was not given")
+        return
+    if note.utc_ms > now_ms + CLOCK_TOLERANCE_MS:
+        raise FormatError(
+            "NOTE_FUTURE",
+            f"the head says {note.utc_ms} ms UTC, which is later than now, {now_ms}",
+            remedy="compare the clocks of node and verifier",
+        )
+    examination.passed("the head is not from the future")
+
+
+def _examine_signer(
+    examination: Examination,
+    proof: Proof,
+    note: CheckpointNote,
+    ak: EccPublic | None,
+    trust: bytes | None,
+) -> None:
+    """The AK is the one that the enroller vouches for, in the time and state he vouches for."""
+    examination.begin("signer")
+    if trust is None:
+        examination.doubt(
+            "SIGNER_UNANCHORED",
+            "no trust file says that this key belongs to a TPM of this node",
+            "give the enroller's trust file with --trust, or run the challenge yourself",
+        )
+        return
+    statement = anchoring.read_trust(trust).statement
+    anchoring.check_identity(statement, note)
+    anchoring.check_validity(statement, note)
+    if ak is not None and proof.quote is not None and examination.attest is not None:
+        anchoring.check_key(statement, ak, proof.quote)
+        if statement.floors is not None:
+            anchoring.check_floors(statement.floors, note, examination.attest)
+    examination.statement = statement
+    examination.trusted = anchoring.describe(trust, statement)
+    if ak is None:
+        examination.not_applicable("the trust file is about this log, but nobody signed the head")
+    else:
+        examination.passed(f"{statement.enroller} vouches for this key, node and log")
+
+
+def _examine_root(examination: Examination, allow_software_tpm: bool) -> None:
+    examination.begin("root-of-trust")
+    statement = examination.statement
+    if statement is None or examination.attest is None:
+        examination.not_applicable("unknown without a signature and a trust file")
+    elif statement.tpm is TpmKind.HARDWARE:
+        examination.passed("the enroller saw a hardware TPM")
+    elif allow_software_tpm:
+        examination.passed("a software TPM, which you allowed")
+    else:
+        examination.doubt(
+            "SOFTWARE_TPM",
+            "the head is signed by a software TPM, whose keys root can copy",
+            "add --allow-software-tpm if that suffices, or enrol a hardware TPM",
+        )
