@@ -15,6 +15,7 @@ from swt3_agent.protocol.checkpoint import (
 )
 from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
+from swt3_agent.tcg.curves import P256
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic
 from swt3_agent.tcg.signature import der_to_tpmt
@@ -37,12 +38,12 @@ def signature_under(head: SignedNote, ak: EccPublic) -> QuoteSignature:
 def check_signature(quote: QuoteSignature, ak: EccPublic) -> None:
     """Whether the AK signed this attestation: ECDSA with SHA-256 on P-256, DER.
 
-    Raises FormatError ``NOTE_SIGNATURE``, ``AK_CURVE``, or ``SIGNATURE_*`` for DER that is not
-    the one encoding of a signature.
+    Raises FormatError ``NOTE_SIGNATURE``, ``AK_CURVE``, or ``SIGNATURE_*`` for bytes that are not
+    the one DER encoding of a signature.
     """
-    der_to_tpmt(quote.signature_der)
-    if ak.curve.size != 32:
+    if ak.curve is not P256:
         raise _refusal("AK_CURVE", f"the AK lies on {ak.curve.name}, not on P-256")
+    der_to_tpmt(quote.signature_der)
     point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + ak.x + ak.y)
     try:
         point.verify(quote.signature_der, quote.attest, ec.ECDSA(SHA256()))
