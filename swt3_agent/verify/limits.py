@@ -7,7 +7,7 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest
-from swt3_agent.verify.content import provenance_json
+from swt3_agent.verify.content import payload_json, provenance_json
 
 _WORD_OF = {
     RootOfTrust.TPM.value: "the content rests on a quote that this proof does not repeat",
@@ -24,7 +24,7 @@ def limits(
 ) -> Iterator[str]:
     """Sentences on what a reader must not conclude from this proof."""
     yield "That the record is true: root could lie to the agent before it was recorded."
-    yield from _about_content(provenance_json(proof))
+    yield from _about_content(provenance_json(proof), payload_json(proof))
     yield "What kind of record it is and when it came: a leaf covers neither."
     yield (
         f"That it was {note.utc_ms} ms UTC when the head was made: that is the node's own clock."
@@ -37,18 +37,21 @@ def limits(
         yield from _about_signer(statement)
 
 
-def _about_content(provenance: Mapping[str, object] | None) -> Iterator[str]:
+def _about_content(provenance: Mapping[str, object] | None, payload: object) -> Iterator[str]:
     if provenance is None:
         yield (
             "Who sent the record, and whether the agent made, relayed or refused it:"
             " its provenance is withheld."
         )
         return
-    word = _WORD_OF.get(str(provenance.get("root_of_trust")))
-    if word is not None:
-        yield f"What the record says of the world: {word}."
-    elif provenance.get("listener") != "agent":
+    if provenance.get("listener") != "agent":
         yield "What the record says of the world: it is the word of the process that sent it."
+        return
+    named = provenance.get("root_of_trust")
+    if named is None and isinstance(payload, dict):
+        named = payload.get("root_of_trust")
+    if isinstance(named, str) and named in _WORD_OF:
+        yield f"What the record says of the world: {_WORD_OF[named]}."
 
 
 def _about_head(note: CheckpointNote, attest: Attest | None) -> Iterator[str]:

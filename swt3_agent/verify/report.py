@@ -109,7 +109,7 @@ class Report:
         }
 
     def render(self) -> str:
-        """Lines for a terminal, ASCII wherever the text came from the proof."""
+        """Lines for a terminal, without a last newline; text from the proof is shown in ASCII."""
         verdict = self.outcome.name
         if self.code != verdict:
             verdict += f" ({self.code})"
@@ -127,7 +127,7 @@ class Report:
         if self.not_proven:
             lines.append("  not proven")
             lines += [f"    - {limit}" for limit in self.not_proven]
-        return "\n".join(lines) + "\n"
+        return "\n".join(lines)
 
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}

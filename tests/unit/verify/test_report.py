@@ -119,17 +119,26 @@ def test_a_long_payload_is_cut_on_a_terminal_and_whole_in_json() -> None:
     assert report.record.payload_json == {"long": "x" * 5000}
 
 
+SENDER = "the word of the process that sent it"
+
+
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "payload", "said"),
     [
-        ({"listener": "agent", "root_of_trust": "driver-reported"}, "what a driver said"),
-        ({"listener": "agent", "root_of_trust": "file-content"}, "what a file held"),
-        ({"listener": "intake"}, "the word of the process that sent it"),
+        ({"listener": "agent", "root_of_trust": "driver-reported"}, b"{}", "what a driver said"),
+        ({"listener": "agent"}, b'{"root_of_trust":"file-content"}', "what a file held"),
+        ({"listener": "intake"}, b"{}", SENDER),
+        ({"listener": "intake"}, b'{"root_of_trust":"tpm"}', SENDER),
+        ({"listener": "intake", "root_of_trust": "tpm"}, b"{}", SENDER),
+        ({}, b'{"root_of_trust":"tpm"}', SENDER),
     ],
 )
-def test_the_content_s_root_of_trust_is_said(fields: dict[str, object], said: str) -> None:
-    node = replace(NODE, records=[*NODE.records, (provenance(**fields), b"{}")])
-    assert any(said in limit for limit in judge(node, 7).not_proven)
+def test_the_content_s_root_of_trust_is_said(
+    fields: dict[str, object], payload: bytes, said: str
+) -> None:
+    node = replace(NODE, records=[*NODE.records, (provenance(**fields), payload)])
+    (limit,) = [each for each in judge(node, 7).not_proven if "says of the world" in each]
+    assert said in limit
 
 
 def test_withheld_provenance_is_said() -> None:
