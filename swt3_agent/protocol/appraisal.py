@@ -130,7 +130,7 @@ def appraise_gpu(reading: Reading) -> Appraisal:
         return Appraisal(
             reading.collector, "AI-HW.1", Outcome.ABSENT, None, (nothing,), reading.root_of_trust
         )
-    if count != on_bus:
+    if count == 0 or count != on_bus:
         reasons += (
             Reason(
                 "GPU_COUNT",
@@ -138,7 +138,7 @@ def appraise_gpu(reading: Reading) -> Appraisal:
                 "look for lost or failed devices in the kernel log",
             ),
         )
-    healthy = count > 0 and not reasons
+    healthy = not reasons
     no_baseline = Reason(
         "NO_BASELINE",
         "health was judged by absolute rules, not against an enrolled baseline",
@@ -233,14 +233,11 @@ def _quote_faults(quote: Claims) -> tuple[Reason, ...]:
 
 
 def _gpu_findings(claims: Claims) -> tuple[Reason, ...]:
-    """Critical findings of the node, then those of a GPU that the node's list does not name."""
+    """Critical findings of the node, then those of each GPU; one that both list counts once."""
     findings = reasons_claim(claims, "problems")
-    known = {finding.code for finding in findings}
     for gpu in entries_claim(claims, "gpus"):
-        findings += tuple(
-            finding for finding in reasons_claim(gpu, "problems") if finding.code not in known
-        )
-    return findings
+        findings += reasons_claim(gpu, "problems")
+    return tuple(dict.fromkeys(findings))
 
 
 def _reference_faults(claims: Claims) -> tuple[Reason, ...]:
