@@ -62,25 +62,29 @@ class FrameScan:
     fault: str
 
 
-def scan_segment(fd: int, first_seq: int, most: int) -> FrameScan:
-    """Check the frames of a segment file from byte 0, ``most`` records at most."""
-    offsets = array("Q")
-    position = complete = 0
-    fault = ""
-    while len(offsets) < most and not fault:
-        window = read_exactly(fd, _WINDOW, position)
+def scan_segment(fd: int, first_seq: int, most: int, known: FrameScan | None = None) -> FrameScan:
+    """Check the frames of a segment file, ``most`` records at most.
+
+    ``known`` is what an earlier scan found good: the scan goes on from its end.
+    """
+    offsets = known.offsets[:] if known else array("Q")
+    position = known.end if known else 0
+    complete = known.complete if known else 0
+    size = _WINDOW
+    while len(offsets) < most:
+        window = read_exactly(fd, size, position)
         used, ended = _scan_window(window, position, first_seq, most, offsets)
         complete = max(complete, ended)
         position += used
-        if used == 0:
-            window = read_exactly(fd, FRAME_HEAD.size + MAX_BODY, position)
-            used, ended = _scan_window(window, position, first_seq, most, offsets)
-            complete = max(complete, ended)
-            position += used
-            if used == 0:
-                fault = _explain(window, first_seq + len(offsets))
-                break
-    return FrameScan(offsets, position, complete, fault)
+        if used:
+            size = _WINDOW
+        elif size == _WINDOW:
+            size = FRAME_HEAD.size + MAX_BODY  # a frame may be larger than a window
+        else:
+            return FrameScan(
+                offsets, position, complete, _explain(window, first_seq + len(offsets))
+            )
+    return FrameScan(offsets, position, complete, "")
 
 
 def _scan_window(

@@ -6,10 +6,11 @@ one, what follows the last end of a commit was never acknowledged: it is cut, an
 """
 
 import os
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from swt3_agent.errors import JournalError
 from swt3_agent.store.durable import sync_directory
@@ -46,15 +47,22 @@ class _Scanned:
 
 
 def open_raw_segments(
-    directory: Path, numbers: Sequence[int], *, repair: bool
+    directory: Path,
+    numbers: Sequence[int],
+    *,
+    repair: bool,
+    known: Mapping[int, FrameScan] = MappingProxyType({}),
 ) -> tuple[list[SegmentFile], TailCut | None]:
     """Open the raw segments ``numbers`` (in order, without a gap) as far as they were committed.
 
     ``repair`` cuts a torn tail on disk; without it nothing is changed and the tail is only left
-    out. Raises JournalError ``JOURNAL_DAMAGED``, OSError.
+    out. ``known`` is what earlier scans of some segments found. Raises JournalError
+    ``JOURNAL_DAMAGED``, OSError.
     """
     with ExitStack() as opened:
-        scanned = [_scan(directory, number, repair, opened) for number in numbers]
+        scanned = [
+            _scan(directory, number, repair, known.get(number), opened) for number in numbers
+        ]
         if not scanned:
             return [], None
         unfilled = (i for i, item in enumerate(scanned) if item.next_seq % SEGMENT_RECORDS)
@@ -65,17 +73,22 @@ def open_raw_segments(
         cut = _measure_tail(kept, uncommitted, numbers[0])
         if repair:
             _remove(directory, kept, uncommitted, cut)
+        elif kept:
+            _sync_quietly(kept)
         for item in uncommitted:
             os.close(item.fd)
         opened.pop_all()
         return [SegmentFile(item.path, item.number, item.fd, item.scan) for item in kept], cut
 
 
-def _scan(directory: Path, number: int, repair: bool, opened: ExitStack) -> _Scanned:
+def _scan(
+    directory: Path, number: int, repair: bool, known: FrameScan | None, opened: ExitStack
+) -> _Scanned:
     path = directory / f"{segment_name(number)}{RAW_SUFFIX}"
     fd = os.open(path, (os.O_RDWR if repair else os.O_RDONLY) | os.O_CLOEXEC)
     opened.callback(os.close, fd)
-    return _Scanned(number, fd, path, scan_segment(fd, number * SEGMENT_RECORDS, SEGMENT_RECORDS))
+    scan = scan_segment(fd, number * SEGMENT_RECORDS, SEGMENT_RECORDS, known)
+    return _Scanned(number, fd, path, scan)
 
 
 def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
@@ -135,3 +148,10 @@ def _remove(
     if kept and cut is not None:
         os.ftruncate(kept[-1].fd, kept[-1].scan.end)
         os.fsync(kept[-1].fd)
+
+
+def _sync_quietly(kept: Sequence[_Scanned]) -> None:
+    """A reader beside a running writer may see a commit before its sync: make it durable first."""
+    with suppress(OSError):  # a read-only file system holds nothing that is not durable
+        for item in kept[-2:]:
+            os.fdatasync(item.fd)

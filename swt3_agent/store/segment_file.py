@@ -78,6 +78,11 @@ class SegmentFile:
         """The byte after the last accepted record."""
         return self._end
 
+    def scan(self) -> FrameScan:
+        """What is accepted so far, for a scan that goes on from here."""
+        offsets, end = self._offsets[:], self._end
+        return FrameScan(offsets, end, len(offsets), "")
+
     def reserve(self, size: int) -> None:
         """Have zeros on disk for ``size`` more bytes, so that running out of room shows here.
 
