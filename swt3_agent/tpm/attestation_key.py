@@ -57,7 +57,7 @@ def create_key(esapi: ESAPI, auth: bytes) -> KeyBlob:
     ).marshal()
     parent, parent_name = _create_parent(esapi, template)
     try:
-        with salted_session(esapi, parent) as session:  # encrypts the authValue on the bus
+        with salted_session(esapi, parent, encrypt=True) as session:  # it carries the authValue
             private, public, *_ = esapi.create(
                 parent,
                 TPM2B_SENSITIVE_CREATE(TPMS_SENSITIVE_CREATE(userAuth=auth)),

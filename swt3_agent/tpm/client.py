@@ -117,6 +117,11 @@ class Tpm:
         """The TPM's clock and reset counts, unsigned; a quote carries them signed."""
         return self._supervisor.call(ReadClock(), ClockInfo)
 
+    @property
+    def process_id(self) -> int | None:
+        """The process that owns the TPM now; None where there is none."""
+        return self._supervisor.process_id
+
     def close(self) -> None:
         """End the child, which flushes all that it had loaded into the TPM."""
         self._supervisor.close()

@@ -31,6 +31,7 @@ _TRANSIENT, _LOADED_SESSIONS = 0x80000000, 0x02000000  # TPM 2.0 Part 2, 7.2 (TP
 _MANUFACTURER, _VENDOR, _FIRMWARE = 0x105, range(0x106, 0x10A), (0x10B, 0x10C)  # TPM_PT
 _MAX_HANDLES = 64
 _TCTI_LAYER, _BAD_SEQUENCE = 0x0A, 0x70007
+_UNKNOWN_HANDLE = range(0x910, 0x91F)  # TPM_RC_REFERENCE_H0 to TPM_RC_REFERENCE_S6
 _TPM_LAYERS = (0x00, 0x0B, 0x0C)  # the TPM itself, and a resource manager that speaks for it
 _BUSY = range(0x902, 0x907), (0x908, 0x909, 0x90A), range(0x920, 0x924)
 _SOFTWARE_VENDORS = (("IBM", "SW"), ("MSFT", "xCG"))  # libtpms, and the reference simulator
@@ -115,9 +116,11 @@ def _text(value: bytes) -> str:
 
 
 @contextlib.contextmanager
-def salted_session(esapi: ESAPI, parent: ESYS_TR) -> Iterator[ESYS_TR]:
+def salted_session(esapi: ESAPI, parent: ESYS_TR, *, encrypt: bool = False) -> Iterator[ESYS_TR]:
     """An HMAC session whose salt only the storage primary ``parent`` can open, so that whoever
-    listens on the bus learns no authValue and cannot change a command. Flushed at the end."""
+    listens on the bus learns no authValue and cannot change a command. Flushed at the end.
+
+    ``encrypt`` hides the first parameter of each command too."""
     session = esapi.start_auth_session(
         parent,
         ESYS_TR.NONE,
@@ -130,7 +133,10 @@ def salted_session(esapi: ESAPI, parent: ESYS_TR) -> Iterator[ESYS_TR]:
         TPM2_ALG.SHA256,
     )
     try:
-        esapi.trsess_set_attributes(session, TPMA_SESSION.CONTINUESESSION | TPMA_SESSION.DECRYPT)
+        attributes = TPMA_SESSION.CONTINUESESSION
+        if encrypt:
+            attributes |= TPMA_SESSION.DECRYPT
+        esapi.trsess_set_attributes(session, attributes)
         yield session
     finally:
         flush(esapi, session)
@@ -143,8 +149,10 @@ def flush(esapi: ESAPI, handle: ESYS_TR) -> None:
 
 
 def is_lost(error: TSS2_Exception) -> bool:
-    """Whether this connection is of no more use: one I/O error ruins it for good."""
-    return int(error.rc) >> 16 == _TCTI_LAYER or int(error.rc) == _BAD_SEQUENCE
+    """Whether this connection is of no more use: one I/O error ruins it for good, and a TPM that
+    was reset behind it no longer knows our handles."""
+    rc = int(error.rc)
+    return rc >> 16 == _TCTI_LAYER or rc == _BAD_SEQUENCE or rc in _UNKNOWN_HANDLE
 
 
 def is_format_one(error: TSS2_Exception) -> bool:

@@ -28,6 +28,12 @@ class Supervisor:
         self._child: Child | None = None
         self._identity: TpmIdentity | None = None
 
+    @property
+    def process_id(self) -> int | None:
+        """The process id of the child; None where there is none."""
+        child = self._child
+        return child.pid if child is not None and child.is_usable else None
+
     def open(self, *, replace_ak: bool) -> TpmIdentity:
         """The identity that the first child found, or the one with a new key."""
         with self._turn() as deadline:
@@ -93,12 +99,14 @@ class Supervisor:
                 f"process {child.pid} is stuck in the TPM driver and does not end",
                 remedy="if it stays so, the TPM hangs: look at the kernel log, reboot the node",
             )
-        child.close(0)
+        child.kill()
 
     def _end_child(self) -> None:
         if self._child is None:
             return
         if self._child.is_usable:
             self._child.close(CLOSE_WAIT_S)
+        else:
+            self._child.kill()
         if self._child.has_ended:
             self._child = None
