@@ -1,6 +1,6 @@
 """Checkpoints: log heads as signed notes whose signature is a TPM quote.
 
-docs/formats.md, "Checkpoint"; https://c2sp.org/tlog-checkpoint. The text of a note:
+docs/formats.md, "Checkpoint note"; https://c2sp.org/tlog-checkpoint. The text of a note:
 
     swt3-agent/<node_id>/<log_id>
     <size>

@@ -1,4 +1,4 @@
-"""The log: salted leaves in an RFC 9162 tree (docs/formats.md, "Log leaf" and "Tree").
+"""The log: salted leaves in an RFC 9162 tree (docs/formats.md, "Log leaf").
 
     salts = SHA-256(segment key ‖ u64be seq): first 16 bytes salt_p, last 16 bytes salt_v
     leaf  = SHA-256(0x00 ‖ "swt3-leaf/v1\\0" ‖ u64be seq

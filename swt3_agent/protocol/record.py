@@ -1,4 +1,4 @@
-"""Journal records and the frames that carry them (docs/formats.md, "Record and frame").
+"""Journal records and the frames that carry them (docs/formats.md, "Record and segment").
 
     frame = u32le length | u32le CRC-32 | body
     body  = u8 version | u8 kind | u16le flags | u64le seq | u64le received_ns

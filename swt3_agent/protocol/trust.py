@@ -1,4 +1,4 @@
-"""Trust files: an enroller's signed word on which key speaks for a node (docs/formats.md, "Trust").
+"""Trust files: whose signed word says which key speaks for a node (docs/formats.md, "Trust file").
 
 Credential activation, which ties an AK to a TPM, cannot be replayed offline. Who did not take part
 in it trusts the enroller's signature instead, and the verifier says so. The text of the note:

@@ -1,4 +1,4 @@
-"""Checkpoint notes: docs/formats.md, "Checkpoint"."""
+"""Checkpoint notes: docs/formats.md, "Checkpoint note"."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The log tree: docs/formats.md, "Log leaf" and "Tree"; RFC 9162 2.1."""
+"""The log tree: docs/formats.md, "Log leaf"; RFC 9162 2.1."""
 
 import json
 from hashlib import sha256

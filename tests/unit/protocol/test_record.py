@@ -1,4 +1,4 @@
-"""Frames and records: docs/formats.md, "Record and frame"."""
+"""Frames and records: docs/formats.md, "Record and segment"."""
 
 import json
 import struct

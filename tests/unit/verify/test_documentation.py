@@ -1,0 +1,37 @@
+"""docs/formats.md names every code that a verifier gives, and the kinds of record."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from swt3_agent.protocol.record import Kind
+
+ROOT = Path(__file__).parents[3]
+FORMATS = (ROOT / "docs" / "formats.md").read_text()
+SOURCES = [
+    *sorted((ROOT / "swt3_agent" / "verify").glob("*.py")),
+    ROOT / "swt3_agent" / "protocol" / "trust.py",
+    ROOT / "swt3_agent" / "protocol" / "proof.py",
+]
+CODE = re.compile(r'(?:Error|_refusal|_mismatch|doubt|_parse_error)\(\s*"([A-Z_]+)"')
+
+
+def codes() -> set[str]:
+    found = {code for path in SOURCES for code in CODE.findall(path.read_text())}
+    return {f"PARSE_{code}" if code in {"FIELD", "NOT_CANONICAL"} else code for code in found}
+
+
+def test_the_codes_are_found_in_the_sources() -> None:
+    assert {"LEAF_MISMATCH", "SIGNER_UNANCHORED", "FLOOR_CLOCK", "PARSE_FIELD"} <= codes()
+
+
+@pytest.mark.parametrize("code", sorted(codes()))
+def test_every_code_is_documented(code: str) -> None:
+    family = code.split("_")[0] + "_*"
+    assert f"`{code}`" in FORMATS or f"`{family}`" in FORMATS
+
+
+@pytest.mark.parametrize("kind", Kind, ids=lambda kind: kind.label)
+def test_every_kind_is_documented(kind: Kind) -> None:
+    assert f"| {kind.label} | {kind.value} |" in FORMATS
