@@ -83,11 +83,11 @@ class Layout:
         return self.root / "catalogue.db"
 
 
-class StateDirectory(Layout):
+class StateDirectory:
     """A state directory held for writing. Close it, or use it as a context manager."""
 
     def __init__(self, root: Path, lock_fd: int) -> None:
-        super().__init__(root)
+        self.layout = Layout(root)
         self._lock_fd = lock_fd
 
     @classmethod
@@ -98,7 +98,7 @@ class StateDirectory(Layout):
         (another user's, or a directory with other things in it), ``STATE_VERSION`` (written by a
         newer version), ``STATE_DENIED``, ``STATE_READ_ONLY``, ``STATE_FULL``, ``STATE_UNUSABLE``.
         """
-        layout = cls.layout(path)
+        layout = Layout(path)
         try:
             path.mkdir(mode=PRIVATE_DIRECTORY, parents=True, exist_ok=True)
             _check_ownership(path)
@@ -116,11 +116,6 @@ class StateDirectory(Layout):
             state.close()
             raise
         return state
-
-    @staticmethod
-    def layout(path: Path) -> Layout:
-        """Where things lie in ``path``, for those who only read."""
-        return Layout(path)
 
     @staticmethod
     def peek(path: Path) -> Holder | None:
@@ -162,7 +157,7 @@ class StateDirectory(Layout):
         try:
             os.pwrite(self._lock_fd, text.ljust(_HOLDER_SIZE - 1) + b"\n", 0)
         except OSError as error:
-            raise _state_error(self.root, error) from error
+            raise _state_error(self.layout.root, error) from error
 
 
 def _check_ownership(path: Path) -> None:

@@ -23,8 +23,7 @@ sys.stdin.read()
 def test_a_new_state_directory_is_private_and_complete(tmp_path: Path) -> None:
     root = tmp_path / "deep" / "state"
     with StateDirectory.open(root) as state:
-        layout = StateDirectory.layout(root)
-        assert (layout.journal, layout.keys) == (state.journal, state.keys)
+        layout = state.layout
         assert layout.version.read_text() == "1\n"
         for directory in (root, layout.journal, layout.custody, layout.evidence, layout.keys):
             assert stat.S_IMODE(directory.stat().st_mode) == 0o700
@@ -94,7 +93,7 @@ def test_a_first_start_that_died_half_way_is_taken_up_again(tmp_path: Path) -> N
     (tmp_path / "lock").touch()
     (tmp_path / "journal").mkdir()
     with StateDirectory.open(tmp_path) as state:
-        assert state.version.exists()
+        assert state.layout.version.exists()
 
 
 @pytest.mark.parametrize("version", ["2\n", "", "1", "one\n"])
