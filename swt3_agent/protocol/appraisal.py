@@ -3,7 +3,7 @@
 Pure: the same reading gives the same appraisal. Evidence that lacks what a rule needs counts
 against the node, never for it. Only PASS and FAIL with factors are minted; what could not be
 compared or is not there is recorded and shown, because the wire has no word for it
-(docs/formats.md, Verdicts when nothing can be compared).
+(docs/protocol.md 8.4).
 """
 
 from collections.abc import Mapping

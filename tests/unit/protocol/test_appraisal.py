@@ -1,4 +1,4 @@
-"""Appraisal: docs/protocol.md 8; docs/formats.md, Verdicts when nothing can be compared."""
+"""Appraisal: docs/protocol.md 8."""
 
 import json
 from typing import Any
