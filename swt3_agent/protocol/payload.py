@@ -18,7 +18,7 @@ from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER, check_procedure
 
 MAX_HASH_CHARS = 64
 
-Fingerprint = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{12}\Z")]
+TwelveHex = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{12}\Z")]
 ClearingLevel = Annotated[int, msgspec.Meta(ge=0, le=3)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 ChainId = Annotated[str, msgspec.Meta(pattern=r"\ALC-[0-9a-f]{16}\Z")]
@@ -46,7 +46,7 @@ class Witness(msgspec.Struct, frozen=True):
     factor_b: int | float
     factor_c: int | float
     clearing_level: ClearingLevel
-    anchor_fingerprint: Fingerprint
+    anchor_fingerprint: TwelveHex
     anchor_epoch: int
     fingerprint_timestamp_ms: Milliseconds
 
@@ -65,7 +65,7 @@ class Witness(msgspec.Struct, frozen=True):
     signing_algorithm: str | None = None
     signing_key_id: str | None = None
     signing_key_version: int | None = None
-    policy_version_hash: Fingerprint | None = None
+    policy_version_hash: TwelveHex | None = None
     jurisdiction: str | None = None
     legal_basis: str | None = None
     purpose_class: str | None = None
