@@ -1,0 +1,118 @@
+"""Which batches have been seen, so that a repeated one is answered alike and stored once.
+
+That, and never content, is how duplicates are known: distinct inferences may be byte-identical
+(docs/formats.md, "Intake"). The first answer to a (client, batch) stands, whatever a repetition
+carries. Memory is bounded; what falls out of it, or is from before a restart, is asked of the
+store.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.answers import Code, Rejection, submitted
+from swt3_agent.relay.exchange import Exchange
+from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.sink import StoredRecord
+
+BatchKey = tuple[str, int]
+"""(client, batch)"""
+
+
+class PendingBatch:
+    """A batch on its way into the store, and everyone who waits for its answer."""
+
+    __slots__ = ("key", "waiting")
+
+    def __init__(self, key: BatchKey | None, first: Exchange) -> None:
+        self.key = key
+        self.waiting = [first]
+
+
+class BatchMemory:
+    """Batches in flight, answers lately given, and how far each client is known to have come."""
+
+    def __init__(self, limits: IntakeLimits) -> None:
+        self._limits = limits
+        self._pending: dict[BatchKey, PendingBatch] = {}
+        self._answers: OrderedDict[BatchKey, bytes] = OrderedDict()
+        self._answer_bytes = 0
+        self._highest: OrderedDict[str, int] = OrderedDict()
+
+    def pending(self, key: BatchKey) -> PendingBatch | None:
+        """The batch if it is in flight."""
+        return self._pending.get(key)
+
+    def answer(self, key: BatchKey) -> bytes | None:
+        """The answer if it is still remembered."""
+        return self._answers.get(key)
+
+    def is_new(self, key: BatchKey) -> bool:
+        """Whether the batch is certainly not stored yet; False means that only the store knows."""
+        client, batch = key
+        highest = self._highest.get(client)
+        return highest is not None and batch > highest
+
+    def learn_highest(self, client: str, batch: int | None) -> None:
+        """What the store says is the client's highest batch; None for a client without any."""
+        known = self._highest.pop(client, -1)
+        self._highest[client] = max(known, -1 if batch is None else batch)
+        if len(self._highest) > self._limits.max_remembered_clients:
+            self._highest.popitem(last=False)
+
+    def start(self, key: BatchKey | None, exchange: Exchange) -> PendingBatch:
+        """Remember that the batch is in flight. Without a key it is nobody's to repeat."""
+        pending = PendingBatch(key, exchange)
+        if key is not None:
+            self._pending[key] = pending
+        return pending
+
+    def settle(self, pending: PendingBatch, answer: bytes) -> None:
+        """The batch is stored, and this is its answer from now on."""
+        if pending.key is None:
+            return
+        self._pending.pop(pending.key, None)
+        self.remember(pending.key, answer)
+        client, batch = pending.key
+        known = self._highest.get(client)
+        if known is not None:  # else only the store knows how far the client has come
+            self._highest[client] = max(known, batch)
+            self._highest.move_to_end(client)
+
+    def forget(self, pending: PendingBatch) -> None:
+        """The batch was not stored: a repetition is a new attempt."""
+        if pending.key is not None:
+            self._pending.pop(pending.key, None)
+
+    def remember(self, key: BatchKey, answer: bytes) -> None:
+        """Keep an answer, and let the oldest go where memory is full."""
+        self._answer_bytes += len(answer) - len(self._answers.pop(key, b""))
+        self._answers[key] = answer
+        while (
+            len(self._answers) > self._limits.max_remembered_batches
+            or self._answer_bytes > self._limits.max_remembered_bytes
+        ):
+            _, dropped = self._answers.popitem(last=False)
+            self._answer_bytes -= len(dropped)
+
+
+def answer_from_store(records: Sequence[StoredRecord]) -> bytes:
+    """The answer that was given when ``records``, all of one batch, were stored."""
+    accepted = [record.seq for record in records if record.kind is Kind.RELAYED]
+    rejections: list[Rejection] = []
+    for record in records:
+        said = json.loads(record.provenance)
+        if record.kind is Kind.QUARANTINE:
+            rejections.append(
+                Rejection(said["index"], said["code"], said["error"], quarantined=True)
+            )
+        for group in said.get("dropped", ()):
+            rejections += (
+                Rejection(index, Code.BAD_FIELD.value, group["error"], quarantined=False)
+                for index in group["indexes"]
+            )
+    rejections.sort(key=lambda rejection: rejection.index)
+    return submitted(
+        len(accepted) + len(rejections), min(accepted, default=None), len(accepted), rejections
+    )

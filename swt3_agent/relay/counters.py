@@ -1,0 +1,25 @@
+"""What the intake has seen and done since it started, for status and metrics."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from swt3_agent.relay.answers import Code
+
+
+@dataclass(slots=True)
+class IntakeCounters:
+    """All counts only ever rise, but for ``connections``, which are those open now.
+
+    ``relayed`` and ``quarantined`` are records made durable; ``dropped`` are records that were
+    judged and answered but deliberately not kept. ``rejected`` counts error answers by code, one
+    for each refused request and one for each record that was not accepted.
+    """
+
+    connections: int = 0
+    accepted: int = 0
+    evicted: int = 0
+    requests: int = 0
+    relayed: int = 0
+    quarantined: int = 0
+    dropped: int = 0
+    rejected: Counter[Code] = field(default_factory=Counter)

@@ -1,0 +1,213 @@
+"""From a request line to its answer: judged, stored once, answered in time."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from swt3_agent.errors import JournalError
+from swt3_agent.relay.answers import Code, Refusal, refused, submitted
+from swt3_agent.relay.batches import BatchKey, BatchMemory, PendingBatch, answer_from_store
+from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.exchange import Exchange, Outlet
+from swt3_agent.relay.judgement import BatchJudgement, Rules
+from swt3_agent.relay.mailbox import Mailbox
+from swt3_agent.relay.provenance import Origin
+from swt3_agent.relay.request import parse_request
+from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
+
+StoreAnswer = tuple[int | None, Sequence[StoredRecord]]
+"""The client's highest batch, and the records of the one that was asked for."""
+
+_NOT_STORED = {
+    "BUSY": Code.BUSY,
+    "DISK_FULL": Code.DISK_FULL,
+    "JOURNAL_UNWRITABLE": Code.BUSY,
+    "RECORD_TOO_LARGE": Code.TOO_LARGE,
+}
+"""What a producer is told for a JournalError after which nothing was stored."""
+
+_RETRYABLE = frozenset({Code.BUSY, Code.DISK_FULL, Code.RATE_LIMITED, Code.OUTCOME_UNKNOWN})
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Work:
+    """A batch on its way to the store.
+
+    ``blocked``: whether the store has it already is being looked up. ``over``: it was answered.
+    """
+
+    pending: PendingBatch
+    judgement: BatchJudgement
+    blocked: bool = False
+    over: bool = False
+
+
+class Submissions:
+    """All submissions of one listener. Everything but the store's own work runs in the loop."""
+
+    def __init__(self, sink: RecordSink, rules: Rules, counters: IntakeCounters) -> None:
+        self._sink = sink
+        self._rules = rules
+        self._counters = counters
+        self._memory = BatchMemory(rules.limits)
+        self._loop = asyncio.get_running_loop()
+        self._mailbox: Mailbox[Callable[[], None]] = Mailbox(self._loop, self._deliver)
+        self._lookups = ThreadPoolExecutor(max_workers=1, thread_name_prefix="intake-lookup")
+        self._due: deque[tuple[float, Exchange]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._touched: set[Outlet] = set()
+
+    def close(self) -> None:
+        """Let go of timers and threads; commits under way still reach the store."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self._lookups.shutdown(wait=False)
+
+    def begin(
+        self, line: bytes, outlet: Outlet, origin: Callable[[], Origin]
+    ) -> tuple[Exchange, Work | None]:
+        """Take a request line: its exchange, and what is still to be judged for it, if anything."""
+        self._counters.requests += 1
+        request = parse_request(line, self._rules.limits)
+        if isinstance(request, Refusal):
+            return self.refuse(request.request_id, outlet, request.code, request.error), None
+        exchange = Exchange(request.request_id, outlet)
+        key = request.batch_key
+        if key is not None and (answer := self._memory.answer(key)) is not None:
+            exchange.answer(answer)
+            return exchange, None
+        self._expect(exchange)
+        if key is not None and (pending := self._memory.pending(key)) is not None:
+            pending.waiting.append(exchange)
+            return exchange, None
+        pending = self._memory.start(key, exchange)
+        work = Work(pending, BatchJudgement(request, self._rules, origin()))
+        if key is not None and not self._memory.is_new(key):
+            work.blocked = True
+            lookup = self._lookups.submit(self._ask_store, key)
+            lookup.add_done_callback(
+                lambda done: self._mailbox.post(partial(self._looked_up, work, key, done))
+            )
+        return exchange, work
+
+    def refuse(self, request_id: str, outlet: Outlet, code: Code, error: str) -> Exchange:
+        """An exchange that is answered with an error already."""
+        exchange = Exchange(request_id, outlet)
+        self._counters.rejected[code] += 1
+        exchange.answer(refused(code, error, retryable=code in _RETRYABLE))
+        return exchange
+
+    def submit(self, work: Work) -> None:
+        """Hand a batch that is judged to the store; its answer follows when it is durable."""
+        drafts = work.judgement.drafts()
+        if not drafts:
+            self._settle(work, None)
+            self._flush_touched()
+            return
+        try:
+            future = self._sink.append(drafts)
+        except JournalError as error:
+            self._fail(work, _NOT_STORED.get(error.code, Code.BUSY), error.message)
+            self._flush_touched()
+            return
+        future.add_done_callback(
+            lambda done: self._mailbox.post(partial(self._committed, work, done))
+        )
+
+    def _ask_store(self, key: BatchKey) -> StoreAnswer:
+        client, batch = key
+        highest = self._sink.last_batch(client)
+        if highest is None or batch > highest:
+            return highest, ()
+        return highest, self._sink.find_batch(client, batch)
+
+    def _looked_up(self, work: Work, key: BatchKey, lookup: "Future[StoreAnswer]") -> None:
+        try:
+            highest, records = lookup.result()
+        except Exception as error:  # noqa: BLE001  # a bug must not leave producers waiting
+            _log.error("a batch could not be looked up", exc_info=error)
+            self._fail(work, Code.BUSY, "the store's index does not answer; nothing was stored")
+        else:
+            self._memory.learn_highest(key[0], highest)
+            if records:
+                self._tell(work, answer_from_store(records))
+            else:
+                work.blocked = False
+        for exchange in work.pending.waiting:
+            exchange.outlet.resume()
+
+    def _committed(self, work: Work, future: "Future[Commit]") -> None:
+        try:
+            commit = future.result()
+        except JournalError as error:
+            code = _NOT_STORED.get(error.code, Code.OUTCOME_UNKNOWN)
+            self._fail(work, code, error.message)
+        except (Exception, CancelledError) as error:  # noqa: BLE001  # as above
+            _log.error("a commit ended in an unforeseen way", exc_info=error)
+            self._fail(work, Code.OUTCOME_UNKNOWN, "the store failed; send the same batch again")
+        else:
+            self._settle(work, commit.first_seq)
+
+    def _settle(self, work: Work, first_seq: int | None) -> None:
+        judgement = work.judgement
+        rejections = judgement.rejections()
+        self._counters.relayed += judgement.accepted
+        self._counters.quarantined += len(rejections) - judgement.dropped
+        self._counters.dropped += judgement.dropped
+        for rejection in rejections:
+            self._counters.rejected[Code(rejection.code)] += 1
+        total = len(judgement.request.payloads)
+        numbered_from = first_seq if judgement.accepted else None
+        self._tell(work, submitted(total, numbered_from, judgement.accepted, rejections))
+
+    def _tell(self, work: Work, answer: bytes) -> None:
+        work.over = True
+        self._memory.settle(work.pending, answer)
+        for exchange in work.pending.waiting:
+            exchange.answer(answer)
+            self._touched.add(exchange.outlet)
+
+    def _fail(self, work: Work, code: Code, error: str) -> None:
+        work.over = True
+        self._memory.forget(work.pending)
+        for exchange in work.pending.waiting:
+            self._refuse(exchange, code, error)
+
+    def _refuse(self, exchange: Exchange, code: Code, error: str) -> None:
+        if exchange.line is None:
+            self._counters.rejected[code] += 1
+            exchange.answer(refused(code, error, retryable=code in _RETRYABLE))
+            self._touched.add(exchange.outlet)
+
+    def _expect(self, exchange: Exchange) -> None:
+        self._due.append((self._loop.time() + self._rules.limits.answer_within_s, exchange))
+        if self._alarm is None:
+            self._alarm = self._loop.call_at(self._due[0][0], self._ring)
+
+    def _ring(self) -> None:
+        now = self._loop.time()
+        while self._due and (self._due[0][1].line is not None or self._due[0][0] <= now):
+            _, exchange = self._due.popleft()
+            self._refuse(
+                exchange,
+                Code.OUTCOME_UNKNOWN,
+                "the answer is due and the store has not committed; send the same batch again",
+            )
+        self._alarm = self._loop.call_at(self._due[0][0], self._ring) if self._due else None
+        self._flush_touched()
+
+    def _deliver(self, arrived: deque[Callable[[], None]]) -> None:
+        while arrived:
+            arrived.popleft()()
+        self._flush_touched()
+
+    def _flush_touched(self) -> None:
+        touched, self._touched = self._touched, set()
+        for outlet in touched:
+            outlet.flush()
