@@ -1,1 +1,1 @@
-"""Pure rules, no I/O: what a second implementer must reproduce (docs/formats.md, docs/protocol.md)."""
+"""Pure rules, no I/O: what a second implementer must reproduce (see docs/)."""

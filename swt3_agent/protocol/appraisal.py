@@ -109,23 +109,24 @@ def appraise_platform(reading: Reading) -> Appraisal:
     )
 
 
-def appraise_gpu(reading: Reading) -> Appraisal:
+def appraise_gpu(reading: Reading, expected: int | None = None) -> Appraisal:
     """AI-HW.1 from the accelerators: a = count, b = healthy and complete, c = topology code.
 
     Health is absolute: every accelerator on the PCI bus answers, and no critical finding. A
     node with no accelerator on the bus is not judged; one whose accelerators cannot be read
-    fails with the count of the bus.
+    fails with the count of the bus. Where ``expected`` is given, any other count fails too.
     """
     if isinstance(reading, Unavailable):
         on_bus = count_claim(reading.claims, "pci_count")
-        if reading.lack is Lack.ABSENT and on_bus == 0:
+        if reading.lack is Lack.ABSENT and on_bus == 0 and not expected:
             return _without_evidence(reading, "AI-HW.1", Outcome.ABSENT)
         factors = (on_bus, 0, TOPOLOGY_UNKNOWN)
-        return _minted(reading.collector, "AI-HW.1", factors, (_lack(reading),))
+        reasons = (_lack(reading), *_unexpected(on_bus, expected))
+        return _minted(reading.collector, "AI-HW.1", factors, reasons)
     claims = reading.claims
     count, on_bus = count_claim(claims, "count"), count_claim(claims, "pci_count")
     reasons = _gpu_findings(claims)
-    if count == 0 and claims.get("pci_count") == 0 and not reasons:
+    if count == 0 and claims.get("pci_count") == 0 and not reasons and not expected:
         nothing = Reason("NO_ACCELERATOR", "no accelerator is on the PCI bus")
         return Appraisal(
             reading.collector, "AI-HW.1", Outcome.ABSENT, None, (nothing,), reading.root_of_trust
@@ -138,6 +139,7 @@ def appraise_gpu(reading: Reading) -> Appraisal:
                 "look for lost or failed devices in the kernel log",
             ),
         )
+    reasons += _unexpected(count, expected)
     healthy = not reasons
     no_baseline = Reason(
         "NO_BASELINE",
@@ -153,6 +155,18 @@ def appraise_gpu(reading: Reading) -> Appraisal:
         root_of_trust=reading.root_of_trust,
         context=gpu_context(claims, topology),
         model_id=f"hw-nvidia-{topology}",
+    )
+
+
+def _unexpected(count: int, expected: int | None) -> tuple[Reason, ...]:
+    if expected is None or count == expected:
+        return ()
+    return (
+        Reason(
+            "GPU_EXPECTED",
+            f"{count} accelerators where {expected} are expected",
+            "find the missing ones, or correct agent.gpu.expected",
+        ),
     )
 
 

@@ -175,6 +175,18 @@ def test_an_absent_driver_for_accelerators_on_the_bus_fails() -> None:
     assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (8, 0, 3))
 
 
+def test_another_count_than_the_expected_one_fails_even_where_none_is_left() -> None:
+    evidence = Evidence("gpu", RootOfTrust.DRIVER_REPORTED, GPUS)
+    assert appraise_gpu(evidence, expected=2).outcome is Outcome.PASS
+    for expected in (0, 1, 8):
+        appraisal = appraise_gpu(evidence, expected=expected)
+        assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (2, 0, 1))
+        assert "GPU_EXPECTED" in codes(appraisal)
+    gone = appraise_gpu(lacking(Lack.ABSENT, {"pci_count": 0}), expected=8)
+    assert (gone.outcome, gone.factors) == (Outcome.FAIL, (0, 0, 3))
+    assert appraise_gpu(lacking(Lack.ABSENT), expected=0).outcome is Outcome.ABSENT
+
+
 def test_a_verified_quote_passes_and_says_that_nothing_was_compared() -> None:
     appraisal = platform()
     assert appraisal.procedure_id == "AI-HW.3"

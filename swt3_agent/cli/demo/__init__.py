@@ -1,0 +1,152 @@
+"""``swt3-agent demo``: the whole product on this machine, in a private directory.
+
+Nothing is staged: a real daemon runs, a separate process sends anchors through the socket, and
+every line printed comes from what those parts said.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from swt3_agent.cli.demo.model import write_model
+from swt3_agent.cli.demo.show import Show
+from swt3_agent.cli.demo.stage import DemoAgent, demo_tpm
+from swt3_agent.cli.demo.tamper import flip_one_bit
+from swt3_agent.cli.demo.trust import vouch
+from swt3_agent.collect.weights import model_digest
+from swt3_agent.errors import RemoteError, UsageError
+
+MODEL_NAME = "demo-model"
+EXIT_FALSE = 3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    parser.add_argument("--model", type=Path, metavar="PATH", help="hash this model of yours")
+    parser.add_argument(
+        "--directory", type=Path, metavar="DIR", help="where the evidence goes (default: a new one)"
+    )
+    parser.add_argument(
+        "--anchors", type=int, default=1000, metavar="N", help="inference anchors to send (1000)"
+    )
+    parser.add_argument("--json", action="store_true", help="print what was attested as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Attest this machine, take anchors, prove one, and show a forgery refused."""
+    if args.anchors < 1:
+        raise UsageError("BAD_COUNT", "--anchors is under 1", remedy="send at least one")
+    directory = _private_directory(args.directory)
+    show = Show(to_stderr=args.json)
+    show.say(f"swt3-agent demo: everything it makes stays below {directory}\n")
+    with show.step("A model to serve") as facts:
+        settings = _settings(args.model, directory, facts)
+    with demo_tpm(directory / "tpm") as tpm:
+        agent = DemoAgent(directory, tpm.tcti, settings)
+        with agent.running():
+            rows = _attest(show, agent, tpm.why)
+            proof = _relay_and_prove(show, agent, args.anchors)
+            status = agent.verb("status")
+        _verify(show, agent, proof, status)
+    if args.json:
+        print(json.dumps({"schema": "swt3-agent/demo/1", "attested": rows, "status": status}))
+    show.say()
+    show.attested(rows)
+    _what_next(show, agent, status)
+    return 0
+
+
+def _private_directory(wanted: Path | None) -> Path:
+    if wanted is None:
+        return Path(tempfile.mkdtemp(prefix="swt3-demo-"))
+    if wanted.exists() and any(wanted.iterdir()):
+        raise UsageError(
+            "DIRECTORY_NOT_EMPTY", f"{wanted} is not empty", remedy="name a new directory"
+        )
+    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return wanted.resolve()
+
+
+def _settings(model: Path | None, directory: Path, facts: list[str]) -> dict[str, Any]:
+    """agent.yaml of the demo. Only the model that the demo wrote itself counts as approved."""
+    if model is not None:
+        facts.append(f"{model}: yours; nobody approved it here, so it is hashed, not compared")
+        entry = {"name": model.resolve().name, "path": str(model.resolve())}
+    else:
+        path = write_model(directory)
+        approved = model_digest(path)
+        facts.append(f"{path}: two safetensors shards and a LoRA adapter, written just now")
+        facts.append(f"approved with the digest it has now: {approved}")
+        entry = {"name": MODEL_NAME, "path": str(path), "approved": approved}
+    return {"agent": {"models": [entry]}}
+
+
+def _attest(show: Show, agent: DemoAgent, tpm: str) -> list[dict[str, Any]]:
+    with show.step("The daemon is up; attesting host, TPM, GPUs and model") as facts:
+        rows: list[dict[str, Any]] = agent.verb("attest")
+        facts.append(f"TPM: {tpm}")
+        facts += [f"{row['verdict']:<12} {row['procedure_id'] or row['collector']}" for row in rows]
+    return rows
+
+
+def _relay_and_prove(show: Show, agent: DemoAgent, anchors: int) -> Path:
+    with show.step("An inference process sends its anchors through the socket") as facts:
+        done = agent.run_module("swt3_agent.cli.demo.inference", str(anchors))
+        if done.returncode != 0:
+            raise RemoteError(
+                "DEMO_CLIENT",
+                f"the client failed: {done.stderr or done.stdout}",
+                remedy="report it",
+            )
+        sent = json.loads(done.stdout)
+        facts.append(f"pid {sent['pid']}: {sent['delivered']} of {sent['emitted']} acknowledged")
+        facts.append("acknowledged means: on disk, and fdatasync has returned")
+    with show.step("Proving the last of them by a head of the log") as facts:
+        relayed = _last_relayed(agent)
+        proof = agent.directory / "proof.json"
+        answer = agent.verb("prove", str(relayed), "-o", str(proof))
+        signer = "a TPM quote" if answer["signed"] else "NOTHING: no TPM"
+        facts.append(f"record {relayed} of {answer['size']}; the head is signed by {signer}")
+        facts.append(f"{proof}, {proof.stat().st_size} bytes")
+    return proof
+
+
+def _last_relayed(agent: DemoAgent) -> int:
+    lines = agent.run("log", "--config", str(agent.config), "--json").stdout.splitlines()
+    relayed = [record for record in map(json.loads, lines) if record["kind"] == "relayed"]
+    return int(relayed[-1]["seq"])
+
+
+def _verify(show: Show, agent: DemoAgent, proof: Path, status: dict[str, Any]) -> None:
+    """With the daemon gone: the proof and the enroller's word are all that the verifier has."""
+    trust = agent.directory / "trust.txt"
+    options: list[str] = []
+    if vouch(proof, status, trust, time.time_ns() // 1_000_000) is not None:
+        options = ["--trust", str(trust)]
+        options += [] if status["tpm"]["kind"] == "tpm" else ["--allow-software-tpm"]
+    with show.step("Verifying it offline: the daemon is stopped") as facts:
+        done = agent.run("verify", str(proof), *options)
+        facts += [*done.stdout.splitlines(), f"exit code {done.returncode}"]
+    with show.step("The same after one bit of a copy is flipped") as facts:
+        forged = agent.directory / "forged.json"
+        facts.append(flip_one_bit(proof, forged))
+        refused = agent.run("verify", str(forged), *options)
+        facts += [*refused.stdout.splitlines()[:3], f"exit code {refused.returncode}"]
+    if refused.returncode != EXIT_FALSE:
+        raise RemoteError("DEMO_FORGERY", "a forged proof was not refused", remedy="report it")
+
+
+def _what_next(show: Show, agent: DemoAgent, status: dict[str, Any]) -> None:
+    size = status["log"]["tree_size"]
+    show.say(f"\nThe evidence lies in {agent.directory} ({size} records). Try next:")
+    state = f"SWT3_STATE_DIR={agent.environment['SWT3_STATE_DIR']}"
+    for command in (
+        f"{state} swt3-agent log | tail -3",
+        f"{state} swt3-agent fsck",
+        f"swt3-agent verify {agent.directory}/proof.json      # without the enroller's word",
+        "swt3-agent run                                   # the daemon, on this machine's TPM",
+    ):
+        show.say(f"    {command}")

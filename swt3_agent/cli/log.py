@@ -1,0 +1,94 @@
+"""``swt3-agent log``: the records of the log, oldest first, also while the daemon writes."""
+
+import argparse
+import base64
+import json
+import sys
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Any
+
+from swt3_agent.cli.options import add_config, add_json, config_of
+from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.state import Layout, StateDirectory
+
+FOLLOW_INTERVAL_S = 0.2
+_SHOWN_PAYLOAD_CHARACTERS = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument(
+        "--since", type=_sequence_number, default=0, metavar="SEQ", help="first record to print"
+    )
+    parser.add_argument("--follow", action="store_true", help="go on as records arrive")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print each record on one line: for a person, or as JSON."""
+    write: Callable[[Record], str] = json_line if args.json else text_line
+    layout = Layout(config_of(args).state_dir)
+    StateDirectory.peek(layout.root)  # says which directory, and that it holds no state
+    with Journal.open(layout.journal, layout.keys, readonly=True) as journal:
+        next_seq = args.since
+        while True:
+            for record in journal.scan(next_seq):
+                print(write(record))
+                next_seq = record.seq + 1
+            if not args.follow:
+                return 0
+            sys.stdout.flush()
+            time.sleep(FOLLOW_INTERVAL_S)
+            journal.refresh()
+
+
+def json_line(record: Record) -> str:
+    """One record as a JSON object; a JSON payload stands in it byte for byte as it is kept."""
+    head = {
+        "schema": "swt3-agent/log/1",
+        "seq": record.seq,
+        "kind": record.kind.label,
+        "received": _utc(record.received_ns),
+        "received_ns": record.received_ns,
+        "provenance": json.loads(record.provenance),
+    }
+    return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "payload": {_payload(record)}}}'
+
+
+def text_line(record: Record) -> str:
+    """One record for a person: number, time, kind, who sent it, and how the payload begins."""
+    sender = json.loads(record.provenance).get("listener", "agent")
+    payload = _payload(record)
+    if len(payload) > _SHOWN_PAYLOAD_CHARACTERS:
+        payload = payload[: _SHOWN_PAYLOAD_CHARACTERS - 1] + "…"
+    when = _utc(record.received_ns)
+    return f"{record.seq:>8}  {when}  {record.kind.label:<12} {sender:<8} {payload}"
+
+
+def _payload(record: Record) -> str:
+    """The payload's own text where that is one line of JSON; else its bytes in base64."""
+    if record.kind is not Kind.QUARANTINE:  # what was refused may be anything
+        try:
+            text = record.payload.decode()
+            json.loads(text)
+        except (ValueError, RecursionError):
+            pass
+        else:
+            return text.replace("\n", " ")
+    return json.dumps({"base64": base64.b64encode(record.payload).decode()})
+
+
+def _utc(received_ns: int) -> str:
+    moment = datetime.fromtimestamp(received_ns // 1_000_000_000, timezone.utc)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{received_ns // 1_000_000 % 1000:03d}Z"
+
+
+def _sequence_number(text: str) -> Any:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a sequence number is 0 or more")
+    return number

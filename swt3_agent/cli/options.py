@@ -1,0 +1,36 @@
+"""What several verbs share: common options, the settings in force, JSON on standard output."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from swt3_agent.config import Config, load_config
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    """``--config``: which agent.yaml."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="agent.yaml to read (default: /etc/swt3-agent/agent.yaml where it exists)",
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """``--json``: the pinned machine-readable shape."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def config_of(args: argparse.Namespace) -> Config:
+    """The settings in force for this call."""
+    return load_config(os.environ, args.config)
+
+
+def print_json(value: Mapping[str, Any] | list[Any]) -> None:
+    """One JSON document on standard output: indented for a person, compact for a pipe."""
+    print(json.dumps(value, indent=2 if sys.stdout.isatty() else None, ensure_ascii=False))

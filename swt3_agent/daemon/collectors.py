@@ -1,0 +1,55 @@
+"""Which collectors this node has, and the rule that appraises what each of them saw."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from swt3_agent.collect.base import Collector
+from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.collect.host import HostCollector
+from swt3_agent.collect.platform import PlatformCollector, QuoteSource
+from swt3_agent.collect.weights import ModelSpec, WeightsCollector
+from swt3_agent.config import Config
+from swt3_agent.pipeline import Appraise
+from swt3_agent.protocol.appraisal import (
+    Appraisal,
+    appraise_gpu,
+    appraise_host,
+    appraise_platform,
+    appraise_weights,
+)
+from swt3_agent.protocol.evidence import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A collector, and the rule by which its readings are appraised."""
+
+    collector: Collector
+    appraise: Appraise
+
+
+def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched, ...]:
+    """Every collector of this node, in the order in which they are shown."""
+    library = None if config.gpu.library is None else Path(config.gpu.library)
+    models = [ModelSpec(model.name, Path(model.path), model.approved) for model in config.models]
+    every = config.intervals
+    watched = [
+        Watched(HostCollector(interval_s=every.host), one(appraise_host)),
+        Watched(PlatformCollector(tpm, interval_s=every.platform), one(appraise_platform)),
+        Watched(
+            GpuCollector(library_path=library, interval_s=every.gpu),
+            one(partial(appraise_gpu, expected=config.gpu.expected)),
+        ),
+    ]
+    if models:
+        watched.append(
+            Watched(WeightsCollector(models, interval_s=every.weights), appraise_weights)
+        )
+    return tuple(watched)
+
+
+def one(appraise: Callable[[Reading], Appraisal]) -> Appraise:
+    """A rule that comes to exactly one appraisal, in the form of those that come to several."""
+    return lambda reading: (appraise(reading),)

@@ -1,0 +1,128 @@
+"""The control socket: the command line asks the running daemon for what only it can do.
+
+One request a line, one answer a line, JSON. The socket is the operators' own: its directory and
+mode decide who may ask, and it never carries what inference processes send (relay/intake.py).
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from swt3_agent.errors import AgentError, RemoteError
+from swt3_agent.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+Operation = Callable[..., Any]
+
+MAX_REQUEST_BYTES = 64 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+SOCKET_MODE = 0o660
+
+
+class ControlServer:
+    """Serves ``operations`` by name; each runs in a worker thread, so none stops the others."""
+
+    def __init__(self, path: Path, operations: Mapping[str, Operation]) -> None:
+        self._path = path
+        self._operations = operations
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen. The caller holds the state directory's lock, so what lies there is stale."""
+        self._path.unlink(missing_ok=True)
+        umask = os.umask(0o777 & ~SOCKET_MODE)
+        try:
+            self._server = await asyncio.start_unix_server(
+                self._serve, path=str(self._path), limit=MAX_REQUEST_BYTES
+            )
+        finally:
+            os.umask(umask)
+
+    async def stop(self) -> None:
+        """Stop listening and remove the socket."""
+        if self._server is not None:
+            self._server.close()
+            self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while line := await reader.readline():
+                answer = await self._answer(line)
+                writer.write(json.dumps(answer).encode() + b"\n")
+                await writer.drain()
+        except (ConnectionError, ValueError):  # ValueError: a line over the limit
+            logger.warning("control request dropped %s", fields(limit=MAX_REQUEST_BYTES))
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            operation = self._operations[request["op"]]
+            arguments = dict(request.get("args", {}))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return _failure("INVALID_REQUEST", "no such control request", "use `swt3-agent`", 1)
+        try:
+            return {"ok": True, "result": await asyncio.to_thread(operation, **arguments)}
+        except AgentError as error:
+            return _failure(error.code, error.message, error.remedy, error.exit_code)
+        except Exception as error:
+            logger.exception("control request failed %s", fields(op=request["op"]))
+            return _failure("INTERNAL", f"{type(error).__name__}: {error}", "see the log", 1)
+
+
+def _failure(code: str, message: str, remedy: str, exit_code: int) -> dict[str, Any]:
+    error = {"code": code, "message": message, "remedy": remedy, "exit_code": exit_code}
+    return {"ok": False, "error": error}
+
+
+def call(path: Path, operation: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
+    """Ask the daemon that listens at ``path``.
+
+    Raises RemoteError when it cannot be reached, or with the error that it answered.
+    """
+    request = json.dumps({"op": operation, "args": dict(arguments)}).encode() + b"\n"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout_s)
+            connection.connect(str(path))
+            connection.sendall(request)
+            with connection.makefile("rb") as answers:
+                line = answers.readline(MAX_ANSWER_BYTES)
+    except PermissionError as error:
+        raise RemoteError(
+            "CONTROL_DENIED", f"{path} may not be used by this user", remedy="be root or swt3"
+        ) from error
+    except TimeoutError as error:
+        raise RemoteError(
+            "CONTROL_TIMEOUT",
+            f"the daemon did not answer within {timeout_s:g} s",
+            remedy="look at its log: `journalctl -u swt3-agent`",
+        ) from error
+    except OSError as error:
+        raise RemoteError(
+            "CONTROL_UNREACHABLE",
+            f"{path} does not answer: {error.strerror}",
+            remedy="is the daemon of this state directory running?",
+        ) from error
+    if not line.endswith(b"\n"):
+        raise RemoteError(
+            "CONTROL_CLOSED", "the daemon ended before it answered", remedy="see its log"
+        )
+    answer = json.loads(line)
+    if answer["ok"]:
+        return answer["result"]
+    error = answer["error"]
+    raise _remote_error(error)
+
+
+def _remote_error(error: Mapping[str, Any]) -> AgentError:
+    raised = RemoteError(error["code"], error["message"], remedy=error["remedy"])
+    raised.exit_code = error["exit_code"]  # type: ignore[misc]  # the daemon's own class decides
+    return raised

@@ -1,0 +1,120 @@
+"""What the command line can ask of a node, as JSON-ready answers.
+
+The daemon serves these on its control socket; where no daemon runs, `ask` opens the node for the
+length of one question. Either way it is the same code that answers.
+"""
+
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from swt3_agent.config import Config
+from swt3_agent.daemon import control
+from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
+from swt3_agent.errors import StateError, UsageError
+from swt3_agent.protocol.proof import encode_proof
+from swt3_agent.store.proofs import build_proof
+from swt3_agent.store.state import StateDirectory
+from swt3_agent.tcg.attest import parse_attest
+from swt3_agent.tcg.public import parse_public
+
+_FINGERPRINT = re.compile("[0-9a-f]{12}")
+_SEQUENCE_NUMBER = re.compile("[0-9]{1,19}")
+
+
+def operations(node: Node) -> dict[str, control.Operation]:
+    """The questions that ``node`` answers, by name."""
+    return {
+        "status": lambda: status_view(node),
+        "attest": lambda collectors: attest(node, collectors),
+        "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
+        "quote": lambda nonce: quote(node, nonce),
+    }
+
+
+def ask(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
+    """Ask the daemon that holds the state directory; where none does, open the node ourselves.
+
+    Raises AgentError: what the operation raised, wherever it ran.
+    """
+    if control_socket := _daemon_of(config):
+        return control.call(control_socket, operation, arguments, timeout_s)
+    with Node(config) as node:
+        return operations(node)[operation](**arguments)
+
+
+def status_of(config: Config, timeout_s: float) -> dict[str, Any]:
+    """The daemon's own view; where none runs, what the log says, without opening the TPM."""
+    if control_socket := _daemon_of(config):
+        status: dict[str, Any] = control.call(control_socket, "status", {}, timeout_s)
+        return status
+    return stopped_view(config)
+
+
+def _daemon_of(config: Config) -> Path | None:
+    """The control socket of the daemon that holds the state directory, if one does."""
+    try:
+        holder = StateDirectory.peek(config.state_dir)
+    except StateError as error:
+        if error.code == "STATE_ABSENT":
+            return None
+        raise
+    return Path(holder.control) if holder.running and holder.control else None
+
+
+def attest(node: Node, collectors: Sequence[str]) -> list[dict[str, Any]]:
+    """Run the named collectors, or all; one entry for each appraisal."""
+    return [attestation_view(attestation) for attestation in node.attest(collectors)]
+
+
+def prove(node: Node, record: str, hide_provenance: bool) -> dict[str, Any]:
+    """A proof of one record by a head made for it now; no proof where several are meant."""
+    records = _records_named(node, record)
+    if len(records) > 1:
+        return {"records": records, "proof": None}
+    node.checkpoint("prove")
+    proof = build_proof(node.journal, node.catalogue, records[0], hide_provenance=hide_provenance)
+    return {
+        "records": records,
+        "proof": encode_proof(proof).decode(),
+    }
+
+
+def _records_named(node: Node, record: str) -> list[int]:
+    if _FINGERPRINT.fullmatch(record):
+        node.catalogue.catch_up()
+        found = list(node.catalogue.find_fingerprint(record))
+    elif _SEQUENCE_NUMBER.fullmatch(record):
+        found = [int(record)] if int(record) < node.journal.size else []
+    else:
+        raise UsageError(
+            "BAD_RECORD",
+            f"{record!r} is neither a sequence number nor a fingerprint",
+            remedy="give a number from `swt3-agent log`, or 12 hex digits",
+        )
+    if not found:
+        raise UsageError(
+            "NO_SUCH_RECORD", f"no record {record} in this log", remedy="see `swt3-agent log`"
+        )
+    return found
+
+
+def quote(node: Node, nonce: str) -> dict[str, Any]:
+    """The TPM's signature over a challenge and the boot state (docs/formats.md, quote)."""
+    if node.tpm is None or node.tpm_identity is None:
+        assert node.tpm_lack is not None  # noqa: S101  opening sets one or the other
+        raise node.tpm_lack
+    answer = node.tpm.challenge(bytes.fromhex(nonce))
+    public = parse_public(answer.ak_public)
+    return {
+        "ak_pem": public.to_pem(),
+        "ak_name": public.name().hex(),
+        "attest": base64.b64encode(answer.attest).decode(),
+        "signature": base64.b64encode(answer.signature_tpmt).decode(),
+        "pcrs": {str(index): value.hex() for index, value in answer.pcrs.items()},
+        "root_of_trust": node.tpm_identity.kind.value,
+        "reset_count": parse_attest(answer.attest).reset_count,
+    }

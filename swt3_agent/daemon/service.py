@@ -1,0 +1,129 @@
+"""The daemon: intake, control, scheduled collection and heads around one Node, until stopped."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+import sdnotify
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from swt3_agent.config import Config
+from swt3_agent.daemon.control import ControlServer
+from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.operations import operations
+from swt3_agent.daemon.sink import CatalogedJournal
+from swt3_agent.errors import AgentError
+from swt3_agent.relay.intake import IntakeServer
+from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.telemetry import fields
+
+logger = logging.getLogger(__name__)
+
+_EXECUTOR_THREADS = 8  # one for each collector and the heads, so that a slow one delays no other
+
+
+def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
+    """Run the daemon until SIGTERM or SIGINT; every commit under way is finished first.
+
+    Raises AgentError when it cannot start: configuration, state directory, journal, sockets.
+    """
+    with Node(config) as node:
+        asyncio.run(_serve(config, node, on_ready))
+
+
+async def _serve(config: Config, node: Node, on_ready: Callable[[], None]) -> None:
+    notifier = sdnotify.SystemdNotifier()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+    intake = IntakeServer(
+        config.socket,
+        CatalogedJournal(node.journal, node.catalogue),
+        tenant=config.tenant,
+        clearing_level=config.clearing_level,
+        limits=IntakeLimits(),
+    )
+    control = ControlServer(config.control_socket, operations(node))
+    scheduler = _scheduler(config, node)
+    try:
+        await intake.start()
+        await control.start()
+        node.state.set_control(config.control_socket)
+        scheduler.start()
+        logger.info("ready %s", fields(socket=config.socket, tenant=config.tenant))
+        notifier.notify("READY=1")
+        on_ready()
+        await _watch(notifier, node, stop)
+    finally:
+        notifier.notify("STOPPING=1")
+        logger.info("stopping")
+        if scheduler.running:
+            scheduler.shutdown(wait=False)
+        await intake.stop()
+        await control.stop()
+        await asyncio.to_thread(_checkpoint, node, "stop")
+
+
+def _scheduler(config: Config, node: Node) -> BackgroundScheduler:
+    """Each collector at its interval from now on, and a head whenever something is new.
+
+    One instance of each job at a time: a slow TPM or a large model stretches its own cadence.
+    """
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(_EXECUTOR_THREADS)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone=timezone.utc,
+    )
+    now = datetime.now(timezone.utc)
+    for watched in node.watched:
+        collector = watched.collector
+        scheduler.add_job(
+            _attest,
+            "interval",
+            seconds=collector.interval_s,
+            args=(node, collector.name),
+            id=collector.name,
+            next_run_time=now,
+        )
+    scheduler.add_job(
+        _checkpoint,
+        "interval",
+        seconds=config.intervals.checkpoint,
+        args=(node, "cadence"),
+        id="head",
+    )
+    return scheduler
+
+
+def _attest(node: Node, collector: str) -> None:
+    try:
+        node.attest([collector])
+    except AgentError as error:
+        logger.error("not attested %s", fields(collector=collector, code=error.code, why=error))
+
+
+def _checkpoint(node: Node, reason: str) -> None:
+    try:
+        node.checkpoint(reason)
+    except AgentError as error:
+        logger.error("no head %s", fields(code=error.code, why=error))
+
+
+async def _watch(notifier: sdnotify.SystemdNotifier, node: Node, stop: asyncio.Event) -> None:
+    """Tell the service manager that the loop and the journal's writer are alive, until stopped."""
+    period_s = int(os.environ.get("WATCHDOG_USEC", "20000000")) / 2_000_000
+    while not stop.is_set():
+        if node.journal.failure is None:
+            notifier.notify(f"WATCHDOG=1\nSTATUS=log of {node.journal.size} records")
+        else:
+            notifier.notify(f"STATUS={node.journal.failure}")
+        try:
+            await asyncio.wait_for(stop.wait(), period_s)
+        except asyncio.TimeoutError:
+            continue

@@ -1,0 +1,205 @@
+"""collect -> appraise -> mint -> clear -> journal: the way of the agent's own evidence.
+
+Evidence is recorded before it is judged, and judged before anything is minted; what cannot be
+judged is recorded all the same (docs/formats.md, "Verdicts when nothing can be compared").
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from swt3_agent.collect.base import Collector
+from swt3_agent.protocol.anchor import mint_token
+from swt3_agent.protocol.appraisal import Appraisal, Outcome
+from swt3_agent.protocol.canonical import canonical_json
+from swt3_agent.protocol.clearing import clear
+from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Unavailable
+from swt3_agent.protocol.fingerprint import mint_fingerprint
+from swt3_agent.protocol.payload import encode_payload
+from swt3_agent.protocol.procedures import Verdict
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.journal import Draft, Journal
+
+Appraise = Callable[[Reading], tuple[Appraisal, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Minter:
+    """In whose name anchors are minted, and how much of their content may leave the node."""
+
+    tenant: str
+    clearing_level: int
+    agent_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attestation:
+    """What one appraisal came to, and where it is recorded.
+
+    ``fingerprint`` and ``token`` are None where nothing was minted; ``record`` is the sequence
+    number of the minted record, or of the evidence where there is no minted one.
+    """
+
+    appraisal: Appraisal
+    fingerprint: str | None
+    token: str | None
+    record: int
+    evidence_record: int
+    duration_ms: int
+
+
+class Pipeline:
+    """Runs one collector and records what it saw; safe to call from several threads."""
+
+    def __init__(self, minter: Minter, journal: Journal, evidence: EvidenceStore) -> None:
+        self._minter = minter
+        self._journal = journal
+        self._evidence = evidence
+        self._clock = UniqueMilliseconds()
+        self._running: dict[str, threading.Thread] = {}
+
+    def run(self, collector: Collector, appraise: Appraise) -> tuple[Attestation, ...]:
+        """Take one reading all the way into the journal; returns when it is durable.
+
+        Raises JournalError when it cannot be recorded: nothing is attested that is not kept.
+        """
+        started = time.monotonic()
+        reading = self._collect(collector)
+        duration_ms = round((time.monotonic() - started) * 1000)
+        evidence_record = self._record_evidence(reading, duration_ms)
+        return tuple(
+            self._record_appraisal(appraisal, evidence_record, duration_ms)
+            for appraisal in appraise(reading)
+        )
+
+    def _collect(self, collector: Collector) -> Reading:
+        """One reading within the collector's timeout; one that hangs is left behind and named."""
+        previous = self._running.get(collector.name)
+        if previous is not None and previous.is_alive():
+            return _no_reading(collector, Lack.BUSY, "COLLECTOR_BUSY", "its last run has not ended")
+        outcome: list[Reading] = []
+
+        def collect() -> None:
+            try:
+                outcome.append(collector.collect())
+            except Exception as error:  # noqa: BLE001  a collector's fault must harm nobody else
+                detail = f"{type(error).__name__}: {error}"
+                outcome.append(_no_reading(collector, Lack.FAILED, "COLLECTOR_FAILED", detail))
+
+        thread = threading.Thread(target=collect, name=f"collect-{collector.name}", daemon=True)
+        self._running[collector.name] = thread
+        thread.start()
+        thread.join(collector.timeout_s)
+        if not outcome:
+            detail = f"no answer within {collector.timeout_s:g} s"
+            return _no_reading(collector, Lack.BUSY, "COLLECTOR_TIMEOUT", detail)
+        return outcome[0]
+
+    def _record_evidence(self, reading: Reading, duration_ms: int) -> int:
+        raw = canonical_json(_raw_evidence(reading))
+        payload: dict[str, object] = {
+            "collector": reading.collector,
+            "digest": self._evidence.put(raw),
+            "size": len(raw),
+            "duration_ms": duration_ms,
+            "root_of_trust": reading.root_of_trust.value if isinstance(reading, Evidence) else None,
+            "lack": reading.lack.value if isinstance(reading, Unavailable) else None,
+            "code": reading.code if isinstance(reading, Unavailable) else None,
+        }
+        provenance = {"listener": "agent", "tenant": self._minter.tenant}
+        draft = Draft(Kind.EVIDENCE, canonical_json(provenance), canonical_json(payload))
+        return self._journal.append([draft]).result().first_seq
+
+    def _record_appraisal(
+        self, appraisal: Appraisal, evidence_record: int, duration_ms: int
+    ) -> Attestation:
+        if appraisal.factors is None or appraisal.procedure_id is None:
+            return Attestation(appraisal, None, None, evidence_record, evidence_record, duration_ms)
+        timestamp_ms = self._clock.next((appraisal.procedure_id, appraisal.factors))
+        fingerprint = mint_fingerprint(
+            self._minter.tenant, appraisal.procedure_id, *appraisal.factors, timestamp_ms
+        )
+        verdict = Verdict.PASS if appraisal.outcome is Outcome.PASS else Verdict.FAIL
+        token = mint_token(appraisal.procedure_id, verdict, timestamp_ms // 1000, fingerprint)
+        payload = self._payload(appraisal, fingerprint, timestamp_ms)
+        provenance = {
+            "listener": "agent",
+            "tenant": self._minter.tenant,
+            "collector": appraisal.collector,
+            "evidence": evidence_record,
+            "root_of_trust": appraisal.root_of_trust.value,
+            "verdict": verdict.value,
+            "token": token,
+            "reasons": [reason.code for reason in appraisal.reasons],
+        }
+        draft = Draft(Kind.MINTED, canonical_json(provenance), payload)
+        record = self._journal.append([draft]).result().first_seq
+        return Attestation(appraisal, fingerprint, token, record, evidence_record, duration_ms)
+
+    def _payload(self, appraisal: Appraisal, fingerprint: str, timestamp_ms: int) -> bytes:
+        assert appraisal.factors is not None  # noqa: S101  the caller mints nothing without them
+        a, b, c = appraisal.factors
+        witness: dict[str, object] = {
+            "procedure_id": appraisal.procedure_id,
+            "factor_a": a,
+            "factor_b": b,
+            "factor_c": c,
+            "clearing_level": self._minter.clearing_level,
+            "anchor_fingerprint": fingerprint,
+            "anchor_epoch": timestamp_ms // 1000,
+            "fingerprint_timestamp_ms": timestamp_ms,
+        }
+        if appraisal.model_id is not None:
+            witness["ai_model_id"] = appraisal.model_id
+        if appraisal.context:
+            witness["ai_context"] = dict(appraisal.context)
+        if self._minter.agent_id is not None:
+            witness["agent_id"] = self._minter.agent_id
+        cleared, _ = clear(witness, self._minter.clearing_level)
+        return encode_payload(cleared)
+
+
+class UniqueMilliseconds:
+    """Time stamps that never repeat for one key: equal inputs would give equal fingerprints
+    (docs/protocol.md 1.6)."""
+
+    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
+        self._now_ns = now_ns
+        self._last: dict[object, int] = {}
+        self._lock = threading.Lock()
+
+    def next(self, key: object) -> int:
+        """Milliseconds since the epoch, later than any given for ``key`` before."""
+        with self._lock:
+            stamp = max(self._now_ns() // 1_000_000, self._last.get(key, 0) + 1)
+            self._last[key] = stamp
+            return stamp
+
+
+def _no_reading(collector: Collector, lack: Lack, code: str, detail: str) -> Unavailable:
+    return Unavailable(
+        collector=collector.name,
+        lack=lack,
+        code=code,
+        detail=detail,
+        remedy="see the agent's log; the next scheduled run tries again",
+    )
+
+
+def _raw_evidence(reading: Reading) -> Mapping[str, object]:
+    if isinstance(reading, Evidence):
+        return {
+            "collector": reading.collector,
+            "root_of_trust": reading.root_of_trust.value,
+            "claims": reading.claims,
+        }
+    return {
+        "collector": reading.collector,
+        "lack": reading.lack.value,
+        "code": reading.code,
+        "detail": reading.detail,
+        "remedy": reading.remedy,
+        "claims": reading.claims,
+    }

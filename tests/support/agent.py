@@ -1,0 +1,145 @@
+"""A real daemon in a process of its own, and the command line beside it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+READY_TIMEOUT_S = 60.0
+CLI_TIMEOUT_S = 120.0
+
+
+class AgentProcess:
+    """`swt3-agent run` over a private directory; readiness is what it tells its service manager."""
+
+    def __init__(self, root: Path, tcti: str = "none", **environment: str) -> None:
+        self.root = root
+        self.state_dir = root / "state"
+        self.intake = root / "intake.sock"
+        self.messages: list[str] = []
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith("SWT3_")},
+            "SWT3_STATE_DIR": str(self.state_dir),
+            "SWT3_AGENT_SOCKET": str(self.intake),
+            "SWT3_TPM_TCTI": tcti,
+            **environment,
+        }
+        self._process: subprocess.Popen[str] | None = None
+        self._notify: socket.socket | None = None
+
+    def start(self) -> "AgentProcess":
+        """Start the daemon and wait until it says READY=1."""
+        address = self.root / "notify.sock"
+        address.unlink(missing_ok=True)
+        self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._notify.bind(str(address))
+        self._notify.settimeout(READY_TIMEOUT_S)
+        self._process = subprocess.Popen(
+            self.command("run"),
+            env={**self.environment, "NOTIFY_SOCKET": str(address)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.await_message("READY=1")
+        return self
+
+    def await_message(self, wanted: str) -> None:
+        """Wait until the daemon has told its service manager ``wanted``."""
+        assert self._notify is not None
+        while not any(wanted in message for message in self.messages):
+            self.messages.append(self._notify.recv(4096).decode())
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash or the OOM killer does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> tuple[int, str]:
+        """SIGTERM, as the service manager stops it; exit code and log."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> tuple[int, str]:
+        assert self._process is not None
+        assert self._notify is not None
+        process, self._process = self._process, None
+        process.send_signal(number)
+        _, log = process.communicate(timeout=60)
+        self._notify.close()
+        return process.returncode, log
+
+    def __enter__(self) -> "AgentProcess":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self.stop()
+
+    def terminate(self) -> None:
+        """SIGTERM without waiting for the end."""
+        assert self._process is not None
+        self._process.terminate()
+
+    def command(self, *arguments: str) -> list[str]:
+        """A verb of the command line as a program to start."""
+        return [sys.executable, "-m", "swt3_agent", *arguments]
+
+    def cli(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a verb of the command line in the same environment."""
+        return subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=CLI_TIMEOUT_S,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """Run a verb with ``--json`` and parse what it prints."""
+        done = self.cli(*arguments, "--json")
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every record of the log, as `log --json` prints them."""
+        done = self.cli("log", "--json")
+        assert done.returncode == 0, done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+class IntakeConnection:
+    """A raw connection to the intake: lines out, lines in."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket.settimeout(30)
+        self.socket.connect(str(path))
+        self._answers = self.socket.makefile("rb")
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Send one request and wait for its answer."""
+        self.socket.sendall(json.dumps(request).encode() + b"\n")
+        return self.read_answer()
+
+    def read_answer(self) -> dict[str, Any]:
+        """The next answer; EOFError when the daemon has closed the connection."""
+        line = self._answers.readline()
+        if not line:
+            raise EOFError
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def __enter__(self) -> "IntakeConnection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answers.close()
+        self.socket.close()
