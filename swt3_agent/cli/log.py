@@ -12,7 +12,7 @@ from typing import Any
 from swt3_agent.cli.options import add_config, add_json, config_of
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.store.journal import Journal
-from swt3_agent.store.state import Layout, StateDirectory
+from swt3_agent.store.state import existing_layout
 
 FOLLOW_INTERVAL_S = 0.2
 _SHOWN_PAYLOAD_CHARACTERS = 100
@@ -31,8 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print each record on one line: for a person, or as JSON."""
     write: Callable[[Record], str] = json_line if args.json else text_line
-    layout = Layout(config_of(args).state_dir)
-    StateDirectory.peek(layout.root)  # says which directory, and that it holds no state
+    layout = existing_layout(config_of(args).state_dir)
     with Journal.open(layout.journal, layout.keys, readonly=True) as journal:
         next_seq = args.since
         while True:

@@ -118,8 +118,7 @@ def call(path: Path, operation: str, arguments: Mapping[str, Any], timeout_s: fl
     answer = json.loads(line)
     if answer["ok"]:
         return answer["result"]
-    error = answer["error"]
-    raise _remote_error(error)
+    raise _remote_error(answer["error"])
 
 
 def _remote_error(error: Mapping[str, Any]) -> AgentError:

@@ -16,6 +16,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import StateError, UsageError
 from swt3_agent.protocol.proof import encode_proof
+from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.proofs import build_proof
 from swt3_agent.store.state import StateDirectory
 from swt3_agent.tcg.attest import parse_attest
@@ -25,10 +26,10 @@ _FINGERPRINT = re.compile("[0-9a-f]{12}")
 _SEQUENCE_NUMBER = re.compile("[0-9]{1,19}")
 
 
-def operations(node: Node) -> dict[str, control.Operation]:
+def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, control.Operation]:
     """The questions that ``node`` answers, by name."""
     return {
-        "status": lambda: status_view(node),
+        "status": lambda: status_view(node, intake),
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
@@ -56,13 +57,16 @@ def status_of(config: Config, timeout_s: float) -> dict[str, Any]:
 
 def _daemon_of(config: Config) -> Path | None:
     """The control socket of the daemon that holds the state directory, if one does."""
-    try:
-        holder = StateDirectory.peek(config.state_dir)
-    except StateError as error:
-        if error.code == "STATE_ABSENT":
-            return None
-        raise
-    return Path(holder.control) if holder.running and holder.control else None
+    holder = StateDirectory.peek(config.state_dir)
+    if holder is None:
+        return None
+    if holder.control is None:
+        raise StateError(
+            "STATE_LOCKED",
+            f"pid {holder.pid} holds {config.state_dir} and answers no questions (yet)",
+            remedy="try again in a moment: it is starting, stopping, or a verb of its own",
+        )
+    return Path(holder.control)
 
 
 def attest(node: Node, collectors: Sequence[str]) -> list[dict[str, Any]]:

@@ -18,7 +18,6 @@ from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.errors import AgentError
 from swt3_agent.relay.intake import IntakeServer
-from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -47,9 +46,8 @@ async def _serve(config: Config, node: Node, on_ready: Callable[[], None]) -> No
         CatalogedJournal(node.journal, node.catalogue),
         tenant=config.tenant,
         clearing_level=config.clearing_level,
-        limits=IntakeLimits(),
     )
-    control = ControlServer(config.control_socket, operations(node))
+    control = ControlServer(config.control_socket, operations(node, intake.counters))
     scheduler = _scheduler(config, node)
     try:
         await intake.start()

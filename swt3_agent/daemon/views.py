@@ -1,10 +1,18 @@
 """JSON shapes of what a node has to say (docs/formats.md, "JSON")."""
 
+import json
 import os
 from typing import Any
 
+from swt3_agent.config import Config
 from swt3_agent.daemon.node import Node
 from swt3_agent.pipeline import Attestation
+from swt3_agent.protocol.checkpoint import parse_body
+from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.store.catalogue import Catalogue, HeadEntry
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.state import StateDirectory, existing_layout
 
 
 def attestation_view(attestation: Attestation) -> dict[str, Any]:
@@ -33,8 +41,8 @@ def attestation_view(attestation: Attestation) -> dict[str, Any]:
     }
 
 
-def status_view(node: Node) -> dict[str, Any]:
-    """``status --json`` of a node that is open."""
+def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
+    """``status --json`` of a node that is open; ``intake`` None where it takes no anchors."""
     size = node.journal.size
     head = node.heads.latest
     tpm: dict[str, Any] = {"kind": "none"}
@@ -73,5 +81,62 @@ def status_view(node: Node) -> dict[str, Any]:
             for last in [node.last_runs.get(watched.collector.name)]
         ],
         "findings": [{"code": f.code, "detail": f.detail} for f in node.findings],
-        "intake": node.intake_counters(),
+        "intake": None if intake is None else _intake_view(intake),
     }
+
+
+def _intake_view(counters: IntakeCounters) -> dict[str, Any]:
+    rejected = {code.value: count for code, count in counters.rejected.items()}
+    return {
+        "connections": counters.connections,
+        "requests": counters.requests,
+        "relayed": counters.relayed,
+        "quarantined": counters.quarantined,
+        "rejected": rejected,
+    }
+
+
+def stopped_view(config: Config) -> dict[str, Any]:
+    """``status --json`` where no daemon runs: what the log says, read under its lock.
+
+    Raises StateError or JournalError where there is no readable log.
+    """
+    layout = existing_layout(config.state_dir)
+    with (
+        StateDirectory.open(layout.root),
+        Journal.open(layout.journal, layout.keys, readonly=True) as journal,
+        Catalogue.open(layout.catalogue, journal) as catalogue,
+    ):
+        boot_record = catalogue.last_of_kind(Kind.BOOT)
+        boot = {} if boot_record is None else _payload(journal, boot_record)
+        heads = catalogue.heads(newest=1)
+        size = journal.size
+        return {
+            "running": False,
+            "pid": None,
+            "node_id": boot.get("node_id"),
+            "tenant": boot.get("tenant", config.tenant),
+            "clearing_level": boot.get("clearing_level", config.clearing_level),
+            "tpm": boot.get("tpm") or {"kind": "none"},
+            "log": {
+                "log_id": boot.get("log_id"),
+                "tree_size": size,
+                "root": journal.root(size).hex(),
+                "checkpoint_time": _head_time(journal, heads[0]) if heads else None,
+                "checkpoint_size": heads[0].size if heads else None,
+                "checkpoint_signed": bool(heads) and heads[0].quote_seq is not None,
+            },
+            "collectors": [],
+            "findings": boot.get("findings", []),
+            "intake": None,
+        }
+
+
+def _payload(journal: Journal, seq: int) -> dict[str, Any]:
+    payload: dict[str, Any] = json.loads(journal.read(seq).payload)
+    return payload
+
+
+def _head_time(journal: Journal, head: HeadEntry) -> int:
+    body = str(_payload(journal, head.note_seq)["body"])
+    return parse_body(body.encode()).utc_ms

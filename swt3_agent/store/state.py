@@ -160,6 +160,25 @@ class StateDirectory:
             raise _state_error(self.layout.root, error) from error
 
 
+def existing_layout(path: Path) -> Layout:
+    """Where things lie in a state directory that must be there already.
+
+    Raises StateError ``STATE_ABSENT`` where it is not, ``STATE_DENIED`` where it cannot be seen.
+    """
+    layout = Layout(path)
+    try:
+        layout.version.stat()
+    except FileNotFoundError:
+        raise StateError(
+            "STATE_ABSENT",
+            f"there is no agent state in {path}",
+            remedy="start the agent with `swt3-agent run`, or name its state directory",
+        ) from None
+    except OSError as error:
+        raise _state_error(path, error) from error
+    return layout
+
+
 def _check_ownership(path: Path) -> None:
     """Refuse a directory that is not ours: agents do not litter in other people's directories."""
     if path.stat().st_uid != os.geteuid():
