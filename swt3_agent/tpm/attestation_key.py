@@ -21,7 +21,7 @@ from tpm2_pytss import (
 
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.tcg.public import check_ak, parse_public
-from swt3_agent.tpm.connection import flush, is_format_one, salted_session
+from swt3_agent.tpm.connection import flush, is_auth_failure, is_format_one, salted_session
 from swt3_agent.tpm.key_files import BLOB_FORMAT, KeyBlob
 
 _COMMON = (
@@ -108,12 +108,12 @@ def _create_parent(esapi: ESAPI, template: bytes) -> tuple[ESYS_TR, bytes]:
         public, _ = TPM2B_PUBLIC.unmarshal(template)
         handle, *_ = esapi.create_primary(None, public, primary_handle=ESYS_TR.ENDORSEMENT)
     except TSS2_Exception as error:
-        if not is_format_one(error):
+        if not is_auth_failure(error):
             raise
         raise TpmError(
             "TPM_DENIED",
-            f"the TPM makes no storage key in its endorsement hierarchy: {error}",
-            remedy="take the authorization off the endorsement hierarchy, or clear the TPM",
+            f"the endorsement hierarchy of the TPM has an authorization of its own: {error}",
+            remedy="take it off (`tpm2_changeauth -c endorsement -p OLD`), or clear the TPM",
         ) from error
     return handle, bytes(esapi.tr_get_name(handle))
 

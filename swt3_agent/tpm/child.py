@@ -11,7 +11,7 @@ from typing import TypeVar
 import msgspec
 
 from swt3_agent.errors import TpmError
-from swt3_agent.tpm.messages import Answer, Failed, Request, receive_frame, send_frame
+from swt3_agent.tpm.messages import Answer, Done, Request, receive_frame, send_frame
 
 KILL_WAIT_S = 2.0
 
@@ -21,7 +21,10 @@ _answers = msgspec.msgpack.Decoder(Answer)
 
 
 class Child:
-    """One worker process on the far end of a socket pair. Not thread-safe."""
+    """One worker process on the far end of a socket pair. Not thread-safe.
+
+    Raises TpmError TPM_FAILED when no process can be started.
+    """
 
     def __init__(self) -> None:
         self._killed = False
@@ -36,9 +39,13 @@ class Child:
                 # Out of reach of the terminal: the agent needs its TPM for the closing checkpoint.
                 start_new_session=True,
             )
-        except BaseException:
+        except OSError as error:
             self._connection.close()
-            raise
+            raise TpmError(
+                "TPM_FAILED",
+                f"no process can be started to own the TPM: {error}",
+                remedy="see that the node has processes, memory and file descriptors to spare",
+            ) from error
         finally:
             theirs.close()
 
@@ -67,6 +74,8 @@ class Child:
             send_frame(self._connection, msgspec.msgpack.encode(request))
             self._set_timeout(deadline)
             answer = _answers.decode(receive_frame(self._connection))
+            if isinstance(answer, Done):
+                return msgspec.msgpack.decode(answer.result, type=result)
         except TimeoutError as error:
             self.kill()
             raise TpmError(
@@ -81,9 +90,10 @@ class Child:
                 f"the process that owns the TPM ended in the middle of a call ({error!r})",
                 remedy="its last words are in the log; the next call starts another process",
             ) from error
-        if isinstance(answer, Failed):
-            raise answer.error()
-        return msgspec.msgpack.decode(answer.result, type=result)
+        except BaseException:  # interrupted: the answer to come would be taken for the next one
+            self.kill()
+            raise
+        raise answer.error()
 
     def _set_timeout(self, deadline: float) -> None:
         remaining = deadline - time.monotonic()

@@ -4,6 +4,7 @@ import errno
 import os
 import re
 import socket
+import stat
 from collections.abc import Mapping
 
 from swt3_agent.errors import TpmError
@@ -46,7 +47,12 @@ def check_reachable(tcti: str) -> None:
 
 
 def _try_device(path: str) -> None:
-    os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK))
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISCHR(os.fstat(descriptor).st_mode):  # a command would be written into it
+            raise OSError(errno.ENOTTY, "it is no character device")
+    finally:
+        os.close(descriptor)
 
 
 def _try_socket(path: str) -> None:
@@ -80,6 +86,6 @@ def _lack(tcti: str, error: OSError) -> TpmError:
         )
     return TpmError(
         "TPM_FAILED",
-        f"the TPM at {tcti} cannot be opened: {error}",
+        f"the TPM at {tcti} cannot be opened: {error.strerror or error}",
         remedy="look at the kernel log (`journalctl -k -g tpm`)",
     )

@@ -118,6 +118,10 @@ def _control_path(directory: Path) -> Path:
     return directory / "tpm.sock.ctrl"  # the TCTI looks for it under this very name
 
 
+def _log_path(directory: Path) -> Path:
+    return directory / "swtpm.log"
+
+
 def _manufacture(directory: Path) -> None:
     """Write the state of a new TPM, its EK certificate signed by a CA of its own, so that no
     privilege is needed and nothing outside the directory is touched."""
@@ -138,7 +142,9 @@ def _manufacture(directory: Path) -> None:
     (directory / "localca.options").write_text(
         "--platform-manufacturer swt3-agent\n--platform-version 1\n--platform-model software-tpm\n"
     )
-    command = ["swtpm_setup", "--tpm2", "--tpmstate", str(directory)]
+    unfinished = directory / "unfinished"  # so that a set-up cut short is not taken for a TPM
+    unfinished.mkdir(mode=0o700, exist_ok=True)
+    command = ["swtpm_setup", "--tpm2", "--tpmstate", str(unfinished)]
     command += ["--config", str(directory / "setup.conf")]
     command += ["--create-ek-cert", "--ecc", "--pcr-banks", "sha256", "--overwrite"]
     try:
@@ -152,14 +158,13 @@ def _manufacture(directory: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise _failed("swtpm_setup did not finish") from error
     if result.returncode:
-        (directory / _STATE).unlink(missing_ok=True)
         last_words = (result.stdout + result.stderr).decode(errors="replace").strip()
         raise _failed(f"swtpm_setup ended with {result.returncode}: {last_words[-500:]}")
+    (unfinished / _STATE).replace(directory / _STATE)
 
 
 def _start(directory: Path) -> SoftwareTpm:
-    log = directory / "swtpm.log"
-    with log.open("ab") as output:
+    with _log_path(directory).open("ab") as output:
         process = subprocess.Popen(
             [
                 *("swtpm", "socket", "--tpm2", "--tpmstate", f"dir={directory}"),
@@ -172,15 +177,22 @@ def _start(directory: Path) -> SoftwareTpm:
             stderr=output,
             start_new_session=True,  # Ctrl-C is for the agent, which has a checkpoint to make yet
         )
+    try:
+        _await_answer(directory, process)
+    except BaseException:
+        process.kill()
+        process.wait(STOP_TIMEOUT_S)
+        raise
+    return SoftwareTpm(directory, process)
+
+
+def _await_answer(directory: Path, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not _answers(_control_path(directory)):
         if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
-            last_words = log.read_text(errors="replace").strip()[-500:]
+            last_words = _log_path(directory).read_text(errors="replace").strip()[-500:]
             raise _failed(f"swtpm does not come up: {last_words}")
         time.sleep(0.005)
-    return SoftwareTpm(directory, process)
 
 
 def _answers(control: Path) -> bool:

@@ -1,6 +1,7 @@
 """Keeps one child that owns the TPM: turns, deadlines, and a new child after one that ended."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -9,8 +10,11 @@ from typing import TypeVar
 import msgspec
 
 from swt3_agent.errors import TpmError
+from swt3_agent.telemetry import fields
 from swt3_agent.tpm.child import Child
 from swt3_agent.tpm.messages import Open, Request, TpmIdentity
+
+logger = logging.getLogger(__name__)
 
 CLOSE_WAIT_S = 5.0
 
@@ -77,6 +81,7 @@ class Supervisor:
             if self._child.is_usable:
                 return self._child
             self._refuse_beside(self._child)
+            logger.warning("the TPM's process ended %s", fields(pid=self._child.pid))
         self._child = Child()
         # A later child must find the key of the first: one that vanished is not made again.
         expected = self._identity.ak_public if self._identity is not None else b""

@@ -3,9 +3,12 @@
 import os
 import select
 import signal
-from collections.abc import Iterator
+import sys
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from swt3_agent.tpm import messages
 from swt3_agent.tpm.client import Tpm
 from swt3_agent.tpm.software import SoftwareTpm
 
@@ -37,3 +40,34 @@ def frozen(swtpm: SoftwareTpm) -> Iterator[None]:
         yield
     finally:
         os.kill(swtpm.pid, signal.SIGCONT)
+
+
+@contextmanager
+def while_waiting_for_an_answer(act: Callable[[], None]) -> Iterator[None]:
+    """Run ``act`` beside the body, once its thread has sent a request and reads the answer."""
+    reader = threading.get_ident()
+
+    done = threading.Event()
+
+    def watch() -> None:
+        while not _is_reading(reader):
+            if done.wait(0.002):
+                return
+        act()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _is_reading(thread: int) -> bool:
+    frame = sys._current_frames()[thread]  # documented, if not beautiful
+    while frame.f_back is not None:
+        if frame.f_code is messages.receive_frame.__code__:
+            return True
+        frame = frame.f_back
+    return False

@@ -10,11 +10,18 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.errors import TpmError
+from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tpm import child
 from swt3_agent.tpm.client import Tpm
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.integration.tpm.conftest import OpenTpm
-from tests.integration.tpm.processes import frozen, kill_and_wait, process_of, wait_for_end
+from tests.integration.tpm.processes import (
+    frozen,
+    kill_and_wait,
+    process_of,
+    wait_for_end,
+    while_waiting_for_an_answer,
+)
 from tests.support.software_tpm import tpm2
 
 HANG_TIMEOUT_S = 4.0
@@ -58,11 +65,9 @@ def test_an_owner_killed_in_the_middle_of_a_call_fails_that_call_alone(
 ) -> None:
     tpm = open_tpm()
     tpm.open()
-    with frozen(swtpm):
-        killer = threading.Timer(0.3, os.kill, (process_of(tpm), signal.SIGKILL))
-        killer.start()
+    pid = process_of(tpm)
+    with frozen(swtpm), while_waiting_for_an_answer(lambda: os.kill(pid, signal.SIGKILL)):
         assert code_of(tpm) == "TPM_FAILED"
-        killer.join()
     assert tpm.extend_and_quote(b"head\n").pcrs
 
 
@@ -140,6 +145,22 @@ def test_no_second_owner_starts_beside_one_that_does_not_die(
             tpm.clock()
         wait_for_end(pid)  # it ends by itself once it sees that nobody listens
     assert tpm.clock().clock_ms > 0
+
+
+def test_an_interrupted_call_leaves_no_answer_for_the_next(
+    open_tpm: OpenTpm, swtpm: SoftwareTpm
+) -> None:
+    tpm = open_tpm()
+    tpm.open()
+    main = threading.get_ident()
+    with (
+        frozen(swtpm),
+        pytest.raises(KeyboardInterrupt),
+        while_waiting_for_an_answer(lambda: signal.pthread_kill(main, signal.SIGINT)),
+    ):
+        tpm.challenge(b"the nonce of the first")
+    nonce = b"the nonce of the second"
+    assert parse_attest(tpm.challenge(nonce).attest).extra_data == nonce
 
 
 def test_the_owner_dies_with_the_agent_even_inside_a_call(swtpm: SoftwareTpm, room: Path) -> None:

@@ -44,7 +44,9 @@ def test_a_socket_that_nobody_serves_is_absent(tmp_path: Path) -> None:
 
 
 def test_something_else_in_its_place_has_failed(tmp_path: Path) -> None:
+    (tmp_path / "tpm0").write_bytes(b"precious")
     assert lack(f"device:{tmp_path}") == "TPM_FAILED"
+    assert lack(f"device:{tmp_path}/tpm0") == "TPM_FAILED"
 
 
 def test_what_can_be_opened_or_is_unknown_passes(tmp_path: Path) -> None:
