@@ -2,10 +2,11 @@
 
     digest = SHA-256(RFC 8785 of {"format": "swt3-agent/model-manifest/1", "files": [...]})
 
-``files`` is sorted by path; an entry is {"path", "sha256", "size"} or, for a symbolic link,
-{"link", "path"}. Paths are relative to the model and use "/"; a link is named by the path, within
-the model, of the file or directory that it leads to in the end. So neither where the model lies
-nor how a link is spelled changes the digest, and every other difference does.
+``files`` is sorted by path, by code points; an entry is {"path", "sha256", "size"} or, for a
+symbolic link, {"link", "path"}. Paths are relative to the model and use "/"; a single file has
+its own name as path. A link is named by the path, within the model, of the file or directory that
+it leads to in the end. So neither where the model lies nor how a link is spelled changes the
+digest, and every other difference does.
 """
 
 import hashlib

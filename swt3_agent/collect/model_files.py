@@ -59,7 +59,7 @@ def scan(path: Path) -> Tree:
     ``path`` itself may be a symbolic link: whoever configured it meant what it leads to.
     """
     try:
-        root = path.resolve(strict=True)
+        root = Path(os.path.realpath(path, strict=True))
         status = root.stat()
         if stat.S_ISDIR(status.st_mode):
             tree = Tree(root)
@@ -68,9 +68,9 @@ def scan(path: Path) -> Tree:
             tree = Tree(root.parent)
             _add(tree, root.name, root, status)
     except OSError as error:
-        return Tree(path, problems=[_unreadable(str(path), error, missing="MODEL_MISSING")])
-    except RuntimeError as error:  # how Path.resolve tells a loop before Python 3.13
-        return Tree(path, problems=[_loop(str(path), str(error))])
+        looped = error.errno == errno.ELOOP
+        problem = _loop(str(path)) if looped else _unreadable(str(path), error, "MODEL_MISSING")
+        return Tree(path, problems=[problem])
     if not tree.files and not tree.problems:
         tree.problems.append(
             Problem("MODEL_EMPTY", f"{path} holds no file", "name the directory of the weights")
@@ -101,7 +101,7 @@ def _scan_entry(tree: Tree, path: Path, depth: int) -> None:
         else:
             _add(tree, name, path, status)
     except OSError as error:
-        tree.problems.append(_unreadable(name, error, missing="FILE_VANISHED"))
+        tree.problems.append(_unreadable(name, error, "FILE_VANISHED"))
 
 
 def _add(tree: Tree, name: str, path: Path, status: os.stat_result) -> None:
@@ -138,7 +138,7 @@ def _add_link(tree: Tree, name: str, path: Path) -> None:
         target = Path(os.path.realpath(path, strict=True))
     except OSError as error:
         if error.errno == errno.ELOOP:
-            tree.problems.append(_loop(name, "it leads back to itself"))
+            tree.problems.append(_loop(name))
             return
         if not isinstance(error, FileNotFoundError):
             raise
@@ -175,11 +175,11 @@ def hash_file(base: Path, name: str, stamp: Stamp, go_on: Callable[[int], bool])
             base / name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         )
     except OSError as error:
-        return _unreadable(name, error, missing="FILE_VANISHED")
+        return _unreadable(name, error, "FILE_VANISHED")
     try:
         return _hash(descriptor, name, stamp, go_on)
     except OSError as error:
-        return _unreadable(name, error, missing="FILE_VANISHED")
+        return _unreadable(name, error, "FILE_VANISHED")
     finally:
         os.close(descriptor)
 
@@ -188,8 +188,12 @@ def _hash(descriptor: int, name: str, stamp: Stamp, go_on: Callable[[int], bool]
     if Stamp.of(os.fstat(descriptor)) != stamp:
         return _changed(name)
     digest = hashlib.sha256()
+    size = 0
     for piece in _pieces(descriptor):
         digest.update(piece)
+        size += len(piece)
+        if size > stamp.size:  # somebody appends: do not read after him for ever
+            return _changed(name)
         if not go_on(len(piece)):
             return Problem(
                 "MODEL_TIMEOUT",
@@ -223,7 +227,7 @@ def differences(before: Tree, after: Tree) -> list[Problem]:
     return problems
 
 
-def _unreadable(name: str, error: OSError, *, missing: str) -> Problem:
+def _unreadable(name: str, error: OSError, missing: str) -> Problem:
     if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         if missing == "FILE_VANISHED":
             return _vanished(name)
@@ -255,8 +259,8 @@ def _vanished(name: str) -> Problem:
     )
 
 
-def _loop(name: str, why: str) -> Problem:
-    return Problem("LINK_LOOP", f"{name} is a link in a loop: {why}", "remove the link")
+def _loop(name: str) -> Problem:
+    return Problem("LINK_LOOP", f"{name} is a link that leads back to itself", "remove the link")
 
 
 def _too_much(tree: Tree, what: str) -> Problem:

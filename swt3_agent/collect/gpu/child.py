@@ -83,14 +83,15 @@ class SingleChild:
         )
 
     def _follow(self, process: subprocess.Popen[bytes], pipes: "_Pipes", deadline: float) -> End:
-        end = pipes.drain(deadline)
-        if end is End.FINISHED:
-            try:
+        try:
+            end = pipes.drain(deadline)
+            if end is End.FINISHED:
                 process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                end = End.TIMED_OUT
-        if process.poll() is None:
-            self._end(process)
+        except subprocess.TimeoutExpired:
+            return End.TIMED_OUT
+        finally:
+            if process.poll() is None:
+                self._end(process)
         return end
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:

@@ -126,7 +126,17 @@ class GpuCollector:
 
     def _failure(self, failure: Failure, pci: PciInventory) -> Unavailable:
         """Tell no driver, no permission and a driver in two versions apart: each has its remedy."""
-        seen = _seen(pci)
+        if failure.error == reading.VERSION_MISMATCH:
+            return _unavailable(
+                Lack.FAILED,
+                "GPU_DRIVER_MISMATCH",
+                "the loaded kernel module and the installed driver library differ in version",
+                "reload the nvidia kernel modules or reboot: the driver was upgraded underneath",
+                _seen(pci),
+            )
+        if failure.error == reading.LIBRARY_NOT_FOUND:
+            return _no_driver(failure, pci)
+        # A driver whose control node is closed to us may look to NVML as if it were not there.
         if failure.error == reading.NO_PERMISSION or is_device_node_denied(self._root):
             return _unavailable(
                 Lack.DENIED,
@@ -134,18 +144,10 @@ class GpuCollector:
                 f"the NVIDIA driver may not be used by this process: {failure.detail}",
                 "let the agent's user open /dev/nvidiactl and /dev/nvidia* (group video on some "
                 "systems) and map the driver's library",
-                seen,
+                _seen(pci),
             )
-        if failure.error in (reading.LIBRARY_NOT_FOUND, reading.DRIVER_NOT_LOADED):
+        if failure.error == reading.DRIVER_NOT_LOADED:
             return _no_driver(failure, pci)
-        if failure.error == reading.VERSION_MISMATCH:
-            return _unavailable(
-                Lack.FAILED,
-                "GPU_DRIVER_MISMATCH",
-                "the loaded kernel module and the installed driver library differ in version",
-                "reload the nvidia kernel modules or reboot: the driver was upgraded underneath",
-                seen,
-            )
         if failure.stage == "binding":
             return _reader_failed(failure.detail, pci)
         return _unavailable(
@@ -153,7 +155,7 @@ class GpuCollector:
             "GPU_NVML_FAILED",
             f"NVML does not start: error {failure.error}, {failure.detail}",
             "look at `nvidia-smi` and for NVRM messages in the kernel log",
-            seen,
+            _seen(pci),
         )
 
 

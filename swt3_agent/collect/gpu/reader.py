@@ -8,6 +8,7 @@ no conclusion: what cannot be read is recorded with NVML's code, and one GPU's e
 GPU anything.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -254,9 +255,10 @@ def take_reading(library: Path | None) -> Report:
     try:
         pynvml.nvmlInit()
         report = read_report(pynvml)
-        pynvml.nvmlShutdown()
     except pynvml.NVMLError as error:
         return Report(library=mapped, failure=Failure("init", error.value, str(error)))
+    with contextlib.suppress(pynvml.NVMLError):  # all that was to be read has been read
+        pynvml.nvmlShutdown()
     return msgspec.structs.replace(report, library=mapped)
 
 

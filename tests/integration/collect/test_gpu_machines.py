@@ -188,6 +188,16 @@ def test_a_gpu_that_the_driver_never_saw_is_missed_by_the_bus(
     assert "0000:82:00.0" in found["problems"][0]["detail"]
 
 
+def test_a_driver_that_shows_none_of_the_gpus_fails_the_node(
+    machine: MachineMaker, driver: Path
+) -> None:
+    reading = read(machine("l40s").change("", count=0), driver)
+    found: Any = reading.claims
+    assert codes(found["problems"]) == ["GPU_NOT_IN_NVML"] * 4
+    appraisal = appraise_gpu(reading)
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (0, 0, 3))
+
+
 def test_the_last_of_two_gpus_is_no_single_gpu(machine: MachineMaker, driver: Path) -> None:
     found = claims(machine("l40s").change("", count=1), driver)
     assert found["topology"] == "pcie"
