@@ -49,8 +49,8 @@ class Follower:
             self._subscribers.append(subscriber)
 
     def reach(self, size: int) -> None:
-        """Return when the first ``size`` records were followed. Raises JournalError."""
-        while True:
+        """Return when the first ``size`` records are in the tree. Raises JournalError."""
+        while self._tree.size < size:
             with self._following:
                 position = self._tree.size
                 if position >= size:

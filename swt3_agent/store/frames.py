@@ -43,8 +43,17 @@ class RecordSlice:
     kinds: list[int]
     contents: list[tuple[bytes, bytes]]  # provenance, payload
 
-    def __len__(self) -> int:
-        return len(self.kinds)
+    @property
+    def end_seq(self) -> int:
+        """The number after the last."""
+        return self.first_seq + len(self.kinds)
+
+    def since(self, seq: int) -> "RecordSlice":
+        """The records from ``seq`` on."""
+        if seq == self.first_seq:
+            return self
+        skip = seq - self.first_seq
+        return RecordSlice(seq, self.kinds[skip:], self.contents[skip:])
 
 
 @dataclass(frozen=True, slots=True)

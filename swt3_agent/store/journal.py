@@ -126,7 +126,7 @@ class Journal:
         return salts(self.segment_key(seq), seq)
 
     def follow(self, size: int | None = None) -> None:
-        """Return when the first ``size`` records (None: all) are hashed and handed on."""
+        """Return when the first ``size`` records (None: all) are in the tree."""
         self._follower.reach(self._checked(self.size if size is None else size))
 
     def root(self, size: int) -> bytes:

@@ -1,0 +1,289 @@
+"""The catalogue: what the journal holds, by fingerprint, batch, kind and verdict.
+
+Derived from the records and from nothing else: it can be deleted at any time while no agent runs.
+Full segments are in a SQLite file, the one that grows is indexed in memory, and batches that were
+committed a moment ago are known before they are indexed, because the answer to a repeated batch
+depends on it.
+"""
+
+import logging
+import sqlite3
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from swt3_agent.errors import AgentError
+from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.store.catalogue_file import CatalogueFile, failed
+from swt3_agent.store.frames import RecordSlice
+from swt3_agent.store.fresh_batches import FreshBatches
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.segment_file import SEGMENT_RECORDS
+from swt3_agent.store.segment_index import MAX_INTEGER, SegmentIndex, merge_run
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One refused record of a batch: its place in the batch, why, and where it is quarantined."""
+
+    index: int
+    code: str
+    error: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRow:
+    """A stored batch: all it takes to answer it once more.
+
+    Its records are ``first_seq`` .. ``first_seq + total - 1``; the refused ones are quarantined.
+    """
+
+    client: str
+    batch: int
+    first_seq: int
+    total: int
+    accepted: int
+    rejected: tuple[Rejection, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadEntry:
+    """A checkpoint: sequence numbers of its note and its quote (None: unsigned), and its size."""
+
+    note_seq: int
+    size: int
+    quote_seq: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KindCount:
+    """How many records of a kind there are, and the last of them."""
+
+    count: int
+    last_seq: int
+
+
+class _QuarantineProvenance(msgspec.Struct):
+    index: int = -1
+    code: str = ""
+    error: str = ""
+
+
+class Catalogue:
+    """Look-ups over a journal; any thread may ask. Close it before the journal."""
+
+    def __init__(self, journal: Journal, file: CatalogueFile, segments: int) -> None:
+        self._journal = journal
+        self._file = file
+        self._lock = threading.Lock()
+        self._flushing = threading.Lock()
+        self._growing = SegmentIndex(segments, segments * SEGMENT_RECORDS)
+        self._full: list[SegmentIndex] = []  # indexed, and not in the file yet
+        self._fresh = FreshBatches()
+        self._closed = False
+
+    @classmethod
+    def open(cls, path: Path | None, journal: Journal) -> "Catalogue":
+        """Open or rebuild the catalogue in ``path`` (None: in memory); catch up with ``journal``.
+
+        Raises JournalError: ``CATALOGUE_FAILED``, and whatever reading the journal raises.
+        """
+        file = CatalogueFile.open(path)
+        catalogue = None
+        try:
+            segments, root = file.position()
+            if not _is_of(journal, segments, root):
+                logger.warning("catalogue is not of this journal and is rebuilt")
+                segments = 0
+                file.clear()
+            catalogue = cls(journal, file, segments)
+            journal.observe_commits(catalogue._fresh.note)
+            journal.subscribe(catalogue._on_records)
+            catalogue.catch_up()
+        except sqlite3.Error as error:
+            file.close()
+            raise failed(error) from error
+        except BaseException:
+            file.close()
+            raise
+        return catalogue
+
+    def catch_up(self) -> None:
+        """Index everything that is committed. Raises JournalError."""
+        size = self._journal.size
+        self._journal.follow(size)
+        while True:
+            with self._lock:
+                position = self._growing.next_seq
+                if position >= size:
+                    break
+                self._add(next(self._journal.slices(position, size)))
+            self._flush()
+
+    def find_fingerprint(self, fingerprint: str) -> list[int]:
+        """Sequence numbers of all anchors that bear ``fingerprint`` (12 hex digits), in order."""
+        self.catch_up()
+        number = int(fingerprint, 16)
+        with self._lock, _failing():
+            found = self._file.find_fingerprint(number)
+            for index in self._in_memory():
+                found += index.find_fingerprint(number)
+        return found
+
+    def find_batch(self, client: str, batch: int) -> BatchRow | None:
+        """The stored batch, also when it was committed a moment ago; None where there is none."""
+        key = client, batch
+        if abs(batch) > MAX_INTEGER:
+            return None
+        with self._lock, _failing():
+            run = self._file.find_batch(client, batch)
+            for index in self._in_memory():
+                run = _merge(run, index.batches.get(key))
+            run = _merge(run, self._fresh.find(key, self._growing.next_seq))
+        return None if run is None else self._batch_row(client, batch, run)
+
+    def last_batch(self, client: str) -> int | None:
+        """The highest batch number stored for ``client``; None where there is none."""
+        with self._lock, _failing():
+            numbers = [self._file.last_batch(client)]
+            numbers += [index.last_batches.get(client) for index in self._in_memory()]
+            numbers.append(self._fresh.last(client, self._growing.next_seq))
+        return max((number for number in numbers if number is not None), default=None)
+
+    def heads(self, newest: int | None = None) -> list[HeadEntry]:
+        """The ``newest`` checkpoints, or all, oldest first."""
+        self.catch_up()
+        with self._lock, _failing():
+            rows = self._file.heads(-1 if newest is None else newest)
+            entries = {note: (size, quote) for note, size, quote in rows}
+            for index in self._in_memory():
+                entries.update((note, (size, None)) for note, size in index.notes)
+                for note, quote in index.quotes:
+                    if note in entries:
+                        entries[note] = entries[note][0], quote
+        heads = [HeadEntry(note, size, quote) for note, (size, quote) in entries.items()]
+        return heads if newest is None else heads[-newest:]
+
+    def last_of_kind(self, kind: Kind) -> int | None:
+        """Sequence number of the newest record of ``kind``; None where there is none."""
+        found = self.kinds().get(kind)
+        return None if found is None else found.last_seq
+
+    def kinds(self) -> dict[Kind, KindCount]:
+        """Counts by kind."""
+        self.catch_up()
+        with self._lock, _failing():
+            counts = {Kind(kind): KindCount(n, last) for kind, n, last in self._file.kinds()}
+            for index in self._in_memory():
+                for number, last in index.last_of_kind.items():
+                    kind = Kind(number)
+                    before = counts[kind].count if kind in counts else 0
+                    counts[kind] = KindCount(before + index.kinds[number], last)
+        return counts
+
+    def verdicts(self) -> dict[tuple[str, str], int]:
+        """Counts of anchors by (procedure, verdict); the verdict of a relayed one is empty."""
+        self.catch_up()
+        with self._lock, _failing():
+            counts = Counter({(p, verdict): n for p, verdict, n in self._file.verdicts()})
+            for index in self._in_memory():
+                counts.update(index.verdicts)
+        return dict(counts)
+
+    def close(self) -> None:
+        """Close the file; the segment that grows is indexed again at the next start."""
+        with self._flushing, self._lock:
+            self._closed = True
+            self._file.close()
+
+    def __enter__(self) -> "Catalogue":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def _in_memory(self) -> list[SegmentIndex]:
+        return [*self._full, self._growing]
+
+    def _on_records(self, records: RecordSlice) -> None:
+        """From the follower. Where a gap is left, ``catch_up`` closes it."""
+        with self._lock:
+            if self._closed or not records.first_seq <= self._growing.next_seq < records.end_seq:
+                return
+            self._add(records)
+        self._flush()
+
+    def _add(self, records: RecordSlice) -> None:
+        self._growing.add(records.since(self._growing.next_seq))
+        self._fresh.forget(self._growing.next_seq)
+        if self._growing.is_full:
+            self._full.append(self._growing)
+            self._growing = SegmentIndex(self._growing.number + 1, self._growing.next_seq)
+
+    def _flush(self) -> None:
+        """Move full segments from memory to the file; what does not go stays and goes later."""
+        if not self._full:
+            return
+        with self._flushing:
+            if self._closed:
+                return
+            for index in list(self._full):
+                try:
+                    self._file.write(index, _root_of(self._journal, index.number))
+                    with self._lock:
+                        self._file.commit()
+                        self._full.remove(index)
+                except (sqlite3.Error, AgentError) as error:
+                    logger.warning("catalogue not written, kept in memory: %s", error)
+                    self._file.roll_back()
+                    return
+
+    def _batch_row(self, client: str, batch: int, run: tuple[int, int]) -> BatchRow:
+        first, end = run
+        rejected = [
+            _rejection(record)
+            for record in self._journal.scan(first, end)
+            if record.kind is Kind.QUARANTINE
+        ]
+        total = end - first
+        return BatchRow(client, batch, first, total, total - len(rejected), tuple(rejected))
+
+
+def _rejection(record: Record) -> Rejection:
+    try:
+        why = msgspec.json.decode(record.provenance, type=_QuarantineProvenance)
+    except msgspec.MsgspecError:
+        why = _QuarantineProvenance()
+    return Rejection(why.index, why.code, why.error, record.seq)
+
+
+def _merge(run: tuple[int, int] | None, later: tuple[int, int] | None) -> tuple[int, int] | None:
+    return run if later is None else merge_run(run, *later)
+
+
+def _is_of(journal: Journal, segments: int, root: bytes) -> bool:
+    """Whether a catalogue of ``segments`` ending in ``root`` belongs to ``journal``."""
+    if segments * SEGMENT_RECORDS > journal.size:
+        return False
+    return segments == 0 or _root_of(journal, segments - 1) == root
+
+
+def _root_of(journal: Journal, segment: int) -> bytes:
+    first = segment * SEGMENT_RECORDS
+    return journal.range_hash(first, first + SEGMENT_RECORDS)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise failed(error) from error

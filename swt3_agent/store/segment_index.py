@@ -1,0 +1,167 @@
+"""What the catalogue keeps of one segment, built in memory from its records."""
+
+from collections import Counter
+
+import msgspec
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import parse_body
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.frames import RecordSlice
+from swt3_agent.store.segment_file import SEGMENT_RECORDS
+
+BUCKETS = 256
+_OFFSET_BITS = SEGMENT_RECORDS.bit_length() - 1
+_BUCKET_SHIFT = 40  # of 48 bits of fingerprint the first eight choose the bucket
+_ANCHORS = frozenset({int(Kind.MINTED), int(Kind.RELAYED)})
+MAX_INTEGER = 2**63 - 1
+
+
+class Provenance(msgspec.Struct, frozen=True, gc=False):
+    """What the catalogue reads of a record's provenance."""
+
+    client: str | None = None
+    batch: int | None = None
+    verdict: str = ""
+    phase: str = ""
+
+    @property
+    def batch_key(self) -> tuple[str, int] | None:
+        """Client and batch, where the record came in one."""
+        if self.client is None or self.batch is None or abs(self.batch) > MAX_INTEGER:
+            return None
+        return self.client, self.batch
+
+
+class _Anchor(msgspec.Struct, gc=False):
+    procedure_id: str = ""
+    anchor_fingerprint: str = ""
+
+
+class _CheckpointPayload(msgspec.Struct, gc=False):
+    body: str = ""
+    of: int = -1
+
+
+_NOTHING = Provenance()
+_decode_provenance = msgspec.json.Decoder(Provenance).decode
+_decode_anchor = msgspec.json.Decoder(_Anchor).decode
+_decode_checkpoint = msgspec.json.Decoder(_CheckpointPayload).decode
+
+
+def read_provenance(provenance: bytes) -> Provenance:
+    """The fields of ``provenance`` that are indexed; defaults where it cannot be read."""
+    try:
+        return _decode_provenance(provenance)
+    except msgspec.MsgspecError:
+        return _NOTHING
+
+
+class SegmentIndex:
+    """Index over the records of one segment so far; ``next_seq`` is the one it waits for."""
+
+    def __init__(self, number: int, next_seq: int) -> None:
+        self.number = number
+        self.next_seq = next_seq
+        self.fingerprints: list[list[int]] = [[] for _ in range(BUCKETS)]
+        """For each bucket: fingerprint << 16 | offset of the record in the segment."""
+        self.batches: dict[tuple[str, int], tuple[int, int]] = {}
+        """(client, batch): records [first, end)."""
+        self.last_batches: dict[str, int] = {}
+        """client: its highest batch."""
+        self.notes: list[tuple[int, int]] = []
+        """Checkpoint notes: seq, and the size that they state."""
+        self.quotes: list[tuple[int, int]] = []
+        """Quotes: seq of the note, and their own."""
+        self.kinds: Counter[int] = Counter()
+        self.last_of_kind: dict[int, int] = {}
+        self.verdicts: Counter[tuple[str, str]] = Counter()
+
+    @property
+    def is_full(self) -> bool:
+        return self.next_seq == (self.number + 1) * SEGMENT_RECORDS
+
+    def add(self, records: RecordSlice) -> None:
+        """Index the next records of the segment; what cannot be read is counted by kind only."""
+        seq = records.first_seq
+        self.kinds.update(records.kinds)
+        last_provenance, source = b"", _NOTHING
+        batch_key, batch_first = None, seq
+        for kind, (provenance, payload) in zip(records.kinds, records.contents, strict=True):
+            if provenance != last_provenance:
+                last_provenance, source = provenance, read_provenance(provenance)
+                if source.batch_key != batch_key:
+                    self._add_batch(batch_key, batch_first, seq)
+                    batch_key, batch_first = source.batch_key, seq
+            if kind in _ANCHORS:
+                self._add_anchor(seq, payload, source.verdict)
+            elif kind == Kind.CHECKPOINT:
+                self._add_checkpoint(seq, payload, source.phase)
+            self.last_of_kind[kind] = seq
+            seq += 1
+        self._add_batch(batch_key, batch_first, seq)
+        self.next_seq = seq
+
+    def find_fingerprint(self, fingerprint: int) -> list[int]:
+        """Sequence numbers of the anchors that bear ``fingerprint``."""
+        first_seq = self.number * SEGMENT_RECORDS
+        return [
+            first_seq + offset_of(entry)
+            for entry in self.fingerprints[bucket_of(fingerprint)]
+            if entry >> _OFFSET_BITS == fingerprint
+        ]
+
+    def _add_anchor(self, seq: int, payload: bytes, verdict: str) -> None:
+        try:
+            anchor = _decode_anchor(payload)
+            fingerprint = int(anchor.anchor_fingerprint, 16)
+        except (msgspec.MsgspecError, ValueError):
+            return
+        if len(anchor.anchor_fingerprint) == 12:
+            entry = fingerprint << _OFFSET_BITS | offset_of(seq)
+            self.fingerprints[bucket_of(fingerprint)].append(entry)
+        self.verdicts[anchor.procedure_id, verdict] += 1
+
+    def _add_batch(self, key: tuple[str, int] | None, first: int, end: int) -> None:
+        if key is not None:
+            self.batches[key] = merge_run(self.batches.get(key), first, end)
+            client, batch = key
+            self.last_batches[client] = max(batch, self.last_batches.get(client, batch))
+
+    def _add_checkpoint(self, seq: int, payload: bytes, phase: str) -> None:
+        try:
+            checkpoint = _decode_checkpoint(payload)
+            if phase == "note":
+                self.notes.append((seq, parse_body(checkpoint.body.encode()).size))
+            elif phase == "quote":
+                self.quotes.append((checkpoint.of, seq))
+        except (msgspec.MsgspecError, FormatError):
+            return
+
+
+def bucket_of(fingerprint: int) -> int:
+    """The bucket of a fingerprint of 48 bits."""
+    return fingerprint >> _BUCKET_SHIFT
+
+
+def offset_of(entry: int) -> int:
+    """Where in its segment the record of ``entry`` is."""
+    return entry & (SEGMENT_RECORDS - 1)
+
+
+def entries_of(fingerprint: int) -> tuple[int, int]:
+    """Smallest entry of ``fingerprint`` and smallest entry after it."""
+    return fingerprint << _OFFSET_BITS, (fingerprint + 1) << _OFFSET_BITS
+
+
+def merge_run(run: tuple[int, int] | None, first: int, end: int) -> tuple[int, int]:
+    """``run`` with the records [first, end) where they go on from it.
+
+    A batch lies in one run, for it is appended at once. What says otherwise was not written by an
+    intake that knows repeats, and the first run stands.
+    """
+    if run is None:
+        return first, end
+    if run[0] <= first <= run[1]:
+        return run[0], max(run[1], end)
+    return run
