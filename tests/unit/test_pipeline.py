@@ -1,0 +1,172 @@
+"""The pipeline over a real journal; the collectors are the test's own, as any source may be one."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from swt3_agent.pipeline import Attestation, Minter, Pipeline, UniqueMilliseconds
+from swt3_agent.protocol.appraisal import (
+    Appraisal,
+    Outcome,
+    appraise_host,
+    appraise_platform,
+    appraise_weights,
+)
+from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
+from swt3_agent.protocol.fingerprint import mint_fingerprint
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.state import StateDirectory
+
+NO_TPM = Unavailable("platform", Lack.DENIED, "TPM_DENIED", "may not", "join group tss")
+
+
+@dataclass
+class Source:
+    """A collector that gives what the test wants."""
+
+    read: Callable[[], Reading]
+    name: str = "source"
+    interval_s: float = 60.0
+    timeout_s: float = 30.0
+    calls: list[int] = field(default_factory=list)
+
+    def collect(self) -> Reading:
+        self.calls.append(1)
+        return self.read()
+
+
+@dataclass
+class Node:
+    journal: Journal
+    evidence: EvidenceStore
+    directory: Path
+
+    def run(
+        self,
+        source: Source,
+        appraise: Callable[[Reading], Any],
+        level: int = 3,
+        agent_id: str | None = None,
+    ) -> tuple[Attestation, ...]:
+        pipeline = Pipeline(Minter("LOCAL", level, agent_id), self.journal, self.evidence)
+        return pipeline.run(source, lambda reading: _tuple(appraise(reading)))
+
+    def payload(self, seq: int) -> dict[str, Any]:
+        payload: dict[str, Any] = json.loads(self.journal.read(seq).payload)
+        return payload
+
+
+def _tuple(appraised: Appraisal | tuple[Appraisal, ...]) -> tuple[Appraisal, ...]:
+    return appraised if isinstance(appraised, tuple) else (appraised,)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    with StateDirectory.open(tmp_path / "state") as state:
+        layout = state.layout
+        with Journal.open(layout.journal, layout.keys) as journal:
+            yield Node(journal, EvidenceStore(layout.evidence), layout.evidence)
+
+
+def host() -> Evidence:
+    return Evidence("host", RootOfTrust.SELF_REPORTED, {"kernel": "6.1"})
+
+
+def weights(approved: str | None) -> Evidence:
+    model = {"name": "m", "digest": "a" * 64, "files": 1, "bytes": 1, "approved": approved}
+    claims = {"models": [{**model, "problems": []}]}
+    return Evidence("weights", RootOfTrust.FILE_CONTENT, claims)
+
+
+def test_evidence_is_recorded_by_digest_and_kept_in_full(node: Node) -> None:
+    (attestation,) = node.run(Source(host), appraise_host)
+    assert attestation.appraisal.outcome is Outcome.RECORDED
+    assert (attestation.fingerprint, attestation.token) == (None, None)
+    payload = node.payload(attestation.evidence_record)
+    (file,) = [path for path in node.directory.rglob("*") if path.is_file()]
+    raw = file.read_bytes()
+    assert payload["digest"] == hashlib.sha256(raw).hexdigest()
+    assert payload["size"] == len(raw)
+    assert json.loads(raw)["claims"] == {"kernel": "6.1"}
+    assert "kernel" not in json.dumps(payload)
+
+
+def test_a_failed_claim_is_minted_with_its_reason_and_refers_to_its_evidence(node: Node) -> None:
+    (attestation,) = node.run(Source(lambda: NO_TPM), appraise_platform)
+    record = node.journal.read(attestation.record)
+    assert record.kind is Kind.MINTED
+    provenance = json.loads(record.provenance)
+    assert provenance["verdict"] == "FAIL"
+    assert provenance["reasons"] == ["TPM_DENIED"]
+    assert provenance["evidence"] == attestation.evidence_record
+    assert provenance["token"] == attestation.token
+    payload = node.payload(attestation.record)
+    assert payload["anchor_fingerprint"] == mint_fingerprint(
+        "LOCAL", "AI-HW.3", 0, 0, 0, payload["fingerprint_timestamp_ms"]
+    )
+    lack = node.payload(attestation.evidence_record)
+    assert (lack["lack"], lack["code"], lack["root_of_trust"]) == ("denied", "TPM_DENIED", None)
+
+
+def test_what_could_not_be_compared_is_recorded_and_never_minted(node: Node) -> None:
+    (attestation,) = node.run(Source(lambda: weights(None)), appraise_weights)
+    assert attestation.appraisal.outcome is Outcome.NOT_COMPARED
+    assert attestation.record == attestation.evidence_record
+    assert [record.kind for record in node.journal.scan(0)] == [Kind.EVIDENCE]
+
+
+@pytest.mark.parametrize(("level", "has_context"), [(0, True), (1, True), (2, False), (3, False)])
+def test_an_anchor_carries_no_more_than_its_level_allows(
+    node: Node, level: int, has_context: bool
+) -> None:
+    (attestation,) = node.run(Source(lambda: weights("a" * 64)), appraise_weights, level, "node-7")
+    payload = node.payload(attestation.record)
+    assert payload["clearing_level"] == level
+    assert ("ai_context" in payload) is has_context
+    assert payload["agent_id"] == "node-7"
+
+
+def test_a_collector_that_raises_has_failed_and_harms_nobody(node: Node) -> None:
+    def fault() -> Reading:
+        raise RuntimeError("driver on fire")
+
+    (attestation,) = node.run(Source(fault), appraise_platform)
+    assert attestation.appraisal.outcome is Outcome.FAIL
+    (reason,) = attestation.appraisal.reasons
+    assert reason.code == "COLLECTOR_FAILED"
+    assert "driver on fire" in reason.detail
+
+
+def test_a_collector_that_hangs_is_busy_and_not_started_twice(node: Node) -> None:
+    release = threading.Event()
+
+    def hang() -> Reading:
+        release.wait(30)
+        return host()
+
+    source = Source(hang, timeout_s=0.05)
+    pipeline = Pipeline(Minter("LOCAL", 3, None), node.journal, node.evidence)
+    try:
+        codes = [
+            pipeline.run(source, lambda reading: (appraise_platform(reading),))[0]
+            .appraisal.reasons[0]
+            .code
+            for _ in range(2)
+        ]
+    finally:
+        release.set()
+    assert codes == ["COLLECTOR_TIMEOUT", "COLLECTOR_BUSY"]
+    assert len(source.calls) == 1
+
+
+def test_time_stamps_never_repeat_for_equal_factors() -> None:
+    clock = UniqueMilliseconds(now_ns=lambda: 5_000_000)
+    assert [clock.next("a"), clock.next("a"), clock.next("b"), clock.next("a")] == [5, 6, 5, 7]
