@@ -24,16 +24,19 @@ class SubmitRequest:
     payloads: list[bytes]
 
 
+_ABSENT = msgspec.Raw()
+
+
 class _Envelope(msgspec.Struct):
-    op: msgspec.Raw | None = None
-    id: msgspec.Raw | None = None
-    client: msgspec.Raw | None = None
-    batch: msgspec.Raw | None = None
+    op: msgspec.Raw = _ABSENT
+    id: msgspec.Raw = _ABSENT
+    client: msgspec.Raw = _ABSENT
+    batch: msgspec.Raw = _ABSENT
     witnesses: list[msgspec.Raw] | None = None
 
 
 class _LooseEnvelope(msgspec.Struct):
-    id: msgspec.Raw | None = None
+    id: msgspec.Raw = _ABSENT
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
@@ -86,7 +89,7 @@ def _submit(
             Code.INVALID_REQUEST,
             "a key is repeated, or is none of op, id, client, batch, witnesses",
         )
-    if envelope.client is None and envelope.batch is None:
+    if not envelope.client and not envelope.batch:
         return SubmitRequest(request_id, None, payloads)
     client = _text(envelope.client, _LONGEST_CLIENT)
     batch = _count(envelope.batch)
@@ -105,14 +108,12 @@ def _colons(envelope: _Envelope, payloads: list[bytes]) -> int:
     values = [
         bytes(raw)
         for raw in (envelope.op, envelope.id, envelope.client, envelope.batch)
-        if raw is not None
+        if raw
     ]
     return 1 + len(values) + b"".join(values).count(b":") + b"".join(payloads).count(b":")
 
 
-def _text(raw: msgspec.Raw | None, longest: int) -> str | None:
-    if raw is None:
-        return None
+def _text(raw: msgspec.Raw, longest: int) -> str | None:
     try:
         text: str = _decode_text(raw)
     except msgspec.MsgspecError:
@@ -120,9 +121,7 @@ def _text(raw: msgspec.Raw | None, longest: int) -> str | None:
     return text if 1 <= len(text) <= longest and text.isprintable() else None
 
 
-def _count(raw: msgspec.Raw | None) -> int | None:
-    if raw is None:
-        return None
+def _count(raw: msgspec.Raw) -> int | None:
     try:
         count: int = _decode_count(raw)
     except msgspec.MsgspecError:

@@ -128,6 +128,7 @@ class Submissions:
         return highest, self._sink.find_batch(client, batch)
 
     def _looked_up(self, work: Work, key: BatchKey, lookup: "Future[StoreAnswer]") -> None:
+        work.blocked = False
         try:
             highest, records = lookup.result()
         except Exception as error:  # noqa: BLE001  # a bug must not leave producers waiting
@@ -137,8 +138,6 @@ class Submissions:
             self._memory.learn_highest(key[0], highest)
             if records:
                 self._tell(work, answer_from_store(records))
-            else:
-                work.blocked = False
         for exchange in work.pending.waiting:
             exchange.outlet.resume()
 
