@@ -165,12 +165,23 @@ class Catalogue:
             rows = self._file.heads(-1 if newest is None else newest)
             entries = {note: (size, quote) for note, size, quote in rows}
             for index in self._in_memory():
-                entries.update((note, (size, None)) for note, size in index.notes)
+                entries.update((note, (size, None)) for note, size in index.notes.items())
                 for note, quote in index.quotes:
                     if note in entries:
                         entries[note] = entries[note][0], quote
         heads = [HeadEntry(note, size, quote) for note, (size, quote) in entries.items()]
         return heads if newest is None else heads[-newest:]
+
+    def last_signed_head(self) -> HeadEntry | None:
+        """The newest checkpoint that has a quote; None where there is none."""
+        self.catch_up()
+        with self._lock, _failing():
+            for index in reversed(self._in_memory()):
+                if index.quotes:
+                    note, quote = index.quotes[-1]
+                    return HeadEntry(note, self._size_of(note), quote)
+            row = self._file.last_signed_head()
+        return None if row is None else HeadEntry(*row)
 
     def last_of_kind(self, kind: Kind) -> int | None:
         """Sequence number of the newest record of ``kind``; None where there is none."""
@@ -209,6 +220,13 @@ class Catalogue:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def _size_of(self, note: int) -> int:
+        """The size that the note at ``note`` states; -1 where there is no such note."""
+        for index in self._in_memory():
+            if note in index.notes:
+                return index.notes[note]
+        return self._file.size_of_head(note)
 
     def _in_memory(self) -> list[SegmentIndex]:
         return [*self._full, self._growing]

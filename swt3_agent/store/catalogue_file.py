@@ -142,7 +142,7 @@ class CatalogueFile:
                 for (client, batch), (first, end) in index.batches.items()
             ),
         )
-        self._writer.executemany("INSERT INTO heads VALUES (?, ?, NULL)", index.notes)
+        self._writer.executemany("INSERT INTO heads VALUES (?, ?, NULL)", index.notes.items())
         self._writer.executemany(
             "UPDATE heads SET quote = ? WHERE note = ?",
             ((quote, note) for note, quote in index.quotes),
@@ -207,6 +207,18 @@ class CatalogueFile:
             "SELECT note, size, quote FROM heads ORDER BY note DESC LIMIT ?", (newest,)
         ).fetchall()
         return rows[::-1]
+
+    def last_signed_head(self) -> tuple[int, int, int] | None:
+        """Note, size and quote of the newest head that has a quote."""
+        row: tuple[int, int, int] | None = self._reader.execute(
+            "SELECT note, size, quote FROM heads WHERE quote IS NOT NULL ORDER BY note DESC LIMIT 1"
+        ).fetchone()
+        return row
+
+    def size_of_head(self, note: int) -> int:
+        """The size that a note states; -1 where there is no such note."""
+        row = self._reader.execute("SELECT size FROM heads WHERE note = ?", (note,)).fetchone()
+        return -1 if row is None else int(row[0])
 
     def kinds(self) -> list[tuple[int, int, int]]:
         """Kind, count and last sequence number."""

@@ -69,7 +69,7 @@ class SegmentIndex:
         """(client, batch): records [first, end)."""
         self.last_batches: dict[str, int] = {}
         """client: its highest batch."""
-        self.notes: list[tuple[int, int]] = []
+        self.notes: dict[int, int] = {}
         """Checkpoint notes: seq, and the size that they state."""
         self.quotes: list[tuple[int, int]] = []
         """Quotes: seq of the note, and their own."""
@@ -132,7 +132,7 @@ class SegmentIndex:
         try:
             checkpoint = _decode_checkpoint(payload)
             if phase == "note":
-                self.notes.append((seq, parse_body(checkpoint.body.encode()).size))
+                self.notes[seq] = parse_body(checkpoint.body.encode()).size
             elif phase == "quote":
                 self.quotes.append((checkpoint.of, seq))
         except (msgspec.MsgspecError, FormatError):

@@ -1,0 +1,219 @@
+"""Making heads: a note of the log's size and root, signed by a TPM quote where there is a TPM.
+
+docs/formats.md, "What a signed head proves" and "Checkpoint note".
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Protocol
+
+from swt3_agent.errors import TpmError
+from swt3_agent.protocol.checkpoint import (
+    FIRST_PREVIOUS,
+    CheckpointNote,
+    extended,
+    signed_note,
+)
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.head_chain import (
+    ChainState,
+    Step,
+    decide,
+    foreign_extend,
+    read_chain,
+    tpm_was_reset,
+)
+from swt3_agent.store.head_records import (
+    HeadQuote,
+    HeadRecord,
+    note_draft,
+    quote_draft,
+    read_head,
+)
+from swt3_agent.store.journal import Journal
+from swt3_agent.tcg.attest import parse_attest
+from swt3_agent.tcg.public import parse_public
+
+__all__ = ["HeadKeeper", "HeadRecord", "HeadSigner"]
+
+logger = logging.getLogger(__name__)
+
+
+class SignerIdentity(Protocol):
+    """The key that signs: ``ak_public`` is its TPMT_PUBLIC."""
+
+    @property
+    def ak_public(self) -> bytes: ...
+
+
+class SignerClock(Protocol):
+    """``reset_count`` counts resets of the TPM, which a reboot causes."""
+
+    @property
+    def reset_count(self) -> int: ...
+
+
+class QuotedHead(Protocol):
+    """A quote over a note: TPMS_ATTEST, DER signature, log PCR before the extend, PCR values."""
+
+    @property
+    def attest(self) -> bytes: ...
+    @property
+    def signature_der(self) -> bytes: ...
+    @property
+    def before(self) -> bytes: ...
+    @property
+    def pcrs(self) -> Mapping[int, bytes]: ...
+
+
+class HeadSigner(Protocol):
+    """A TPM that signs heads. Every call may raise TpmError; then nothing is lost."""
+
+    def open(self) -> SignerIdentity: ...
+    def clock(self) -> SignerClock: ...
+    def read_pcrs(self, indices: tuple[int, ...]) -> Mapping[int, bytes]: ...
+    def extend_and_quote(self, body: bytes) -> QuotedHead: ...
+    def quote_head(self, body: bytes, before: bytes) -> QuotedHead: ...
+
+
+class HeadKeeper:
+    """Makes the heads of one log; any thread may ask for one."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        catalogue: Catalogue,
+        signer: HeadSigner | None,
+        *,
+        node_id: str,
+        log_id: str,
+        boot_id: str,
+        log_pcr: int,
+    ) -> None:
+        self._journal = journal
+        self._catalogue = catalogue
+        self._signer = signer
+        self._node_id = node_id
+        self._log_id = log_id
+        self._boot_id = boot_id
+        self._log_pcr = log_pcr
+        self._lock = threading.Lock()
+        newest = [read_head(journal, entry) for entry in catalogue.heads(newest=1)]
+        self._latest = newest[0] if newest else None
+        self._own = _own_records(newest[0]) if newest else set()
+        self._chain = read_chain(journal, catalogue, boot_id)
+        self._settled = signer is None
+
+    @property
+    def latest(self) -> HeadRecord | None:
+        """The newest head, signed or not."""
+        return self._latest
+
+    def recover(self) -> list[Reason]:
+        """Finish the head that an interruption left half made; what an assessor should know of it.
+
+        Call it once, before the boot record is written. A TPM that fails now is a finding, and
+        recovery goes on with the next head. Raises JournalError.
+        """
+        with self._lock:
+            try:
+                return list(self._settle())
+            except TpmError as error:
+                logger.warning("chain of heads not taken up: %s: %s", error.code, error.message)
+                return [Reason(error.code, error.message, error.remedy)]
+
+    def checkpoint(self, reason: str) -> HeadRecord | None:
+        """Make a head over everything committed; None where only heads were added since the last.
+
+        Raises JournalError, or TpmError: then the note waits in the journal and is signed first
+        when the next head is asked for.
+        """
+        with self._lock:
+            findings = self._settle()
+            size = self._journal.size
+            if self._latest is not None and size - self._latest.note.size == len(self._own):
+                return None
+            return self._make(size, reason, findings)
+
+    def _make(self, size: int, reason: str, findings: tuple[Reason, ...]) -> HeadRecord:
+        note = CheckpointNote(
+            node_id=self._node_id,
+            log_id=self._log_id,
+            size=size,
+            root=self._journal.root(size),
+            utc_ms=time.time_ns() // 1_000_000,
+            boot_id=self._boot_id,
+            previous=FIRST_PREVIOUS if self._latest is None else self._latest.note.digest(),
+            counter=0,
+        )
+        note_seq = self._journal.append([note_draft(note, reason)]).result().first_seq
+        head = HeadRecord(note, note_seq, None, None, findings)
+        self._remember(head)
+        if self._signer is None:
+            return head
+        self._settled = False
+        self._chain = replace(self._chain, pending=head)
+        quoted = self._signer.extend_and_quote(note.body())
+        return self._finish(self._signer, head, quoted, findings + self._surprises(quoted))
+
+    def _settle(self) -> tuple[Reason, ...]:
+        """Bring journal and log PCR to agree, so that a new head can follow."""
+        signer = self._signer
+        if signer is None or self._settled:
+            return ()
+        present = signer.read_pcrs((self._log_pcr,))[self._log_pcr]
+        reset_count = signer.clock().reset_count
+        step, findings = decide(self._chain, present, reset_count)
+        pending = self._chain.pending
+        if step is Step.NOTHING or pending is None:
+            self._chain = ChainState(present, reset_count=reset_count)
+            self._settled = True
+            return findings
+        body = pending.note.body()
+        if step is Step.EXTEND:
+            quoted = signer.extend_and_quote(body)
+        else:
+            quoted = signer.quote_head(body, self._chain.value or b"")
+        self._finish(signer, pending, quoted, findings)
+        return findings
+
+    def _finish(
+        self,
+        signer: HeadSigner,
+        head: HeadRecord,
+        quoted: QuotedHead,
+        findings: tuple[Reason, ...],
+    ) -> HeadRecord:
+        """Record the quote of ``head``; with it the head is done."""
+        body = head.note.body()
+        spki = parse_public(signer.open().ak_public).spki_der()
+        text = signed_note(body, quoted.attest, quoted.signature_der, spki)
+        quote = HeadQuote(text, quoted.before, dict(quoted.pcrs))
+        draft = quote_draft(head.note_seq, quote, findings)
+        quote_seq = self._journal.append([draft]).result().first_seq
+        done = HeadRecord(head.note, head.note_seq, quote, quote_seq, findings)
+        self._remember(done)
+        self._chain = ChainState(extended(quoted.before, body), reset_count=quote.reset_count())
+        self._settled = True
+        return done
+
+    def _surprises(self, quoted: QuotedHead) -> tuple[Reason, ...]:
+        """What happened to the TPM since the last head."""
+        if self._chain.reset_count not in (None, parse_attest(quoted.attest).reset_count):
+            return (tpm_was_reset(),)
+        if self._chain.value not in (None, quoted.before):
+            return (foreign_extend(self._chain.value or b"", quoted.before),)
+        return ()
+
+    def _remember(self, head: HeadRecord) -> None:
+        self._latest = head
+        self._own = _own_records(head)
+
+
+def _own_records(head: HeadRecord) -> set[int]:
+    """Records of ``head`` itself that its size does not count."""
+    return {seq for seq in (head.note_seq, head.quote_seq) if seq is not None}

@@ -1,0 +1,105 @@
+"""Building proofs: one record, its path to a head, and that head (docs/formats.md, "Proof")."""
+
+import base64
+
+import msgspec
+
+from swt3_agent.errors import JournalError
+from swt3_agent.protocol.checkpoint import extended, parse_signed_note
+from swt3_agent.protocol.log_tree import leaf_hash, provenance_digest
+from swt3_agent.protocol.proof import Proof, ProvenRecord, QuoteContext, Salted
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.head_records import HeadQuote, HeadRecord, read_head
+from swt3_agent.store.journal import Journal
+from swt3_agent.tcg.public import parse_public
+
+
+class _Key(msgspec.Struct):
+    ak_public: str
+
+
+class _Tenant(msgspec.Struct):
+    tenant: str | None = None
+
+
+def build_proof(
+    journal: Journal, catalogue: Catalogue, seq: int, *, hide_provenance: bool = False
+) -> Proof:
+    """Prove record ``seq`` by the newest signed head that covers it, else by an unsigned one.
+
+    ``hide_provenance`` proves the payload without showing who sent it; only the tenant is told,
+    without which nobody could check a fingerprint.
+
+    Raises JournalError: ``NO_SUCH_RECORD``, ``NO_HEAD`` (no head covers it yet), ``AK_UNKNOWN``,
+    and what reading the journal raises.
+    """
+    record = journal.read(seq)
+    head = _covering_head(journal, catalogue, seq)
+    salt_p, salt_v = journal.leaf_salts(seq)
+    tenant = None
+    provenance: Salted | bytes = Salted(salt_v, record.provenance)
+    if hide_provenance:
+        provenance = provenance_digest(salt_v, record.provenance)
+        tenant = msgspec.json.decode(record.provenance, type=_Tenant).tenant
+    return Proof(
+        node_id=head.note.node_id,
+        log_id=head.note.log_id,
+        record=ProvenRecord(
+            seq=seq,
+            leaf=leaf_hash(seq, salt_p, record.payload, salt_v, record.provenance),
+            payload=Salted(salt_p, record.payload),
+            provenance=provenance,
+        ),
+        inclusion=tuple(journal.inclusion(seq, head.note.size)),
+        note=head.checkpoint,
+        quote=None if head.quote is None else _quote_context(journal, catalogue, head, head.quote),
+        tenant=tenant,
+    )
+
+
+def _covering_head(journal: Journal, catalogue: Catalogue, seq: int) -> HeadRecord:
+    signed = catalogue.last_signed_head()
+    for entry in (signed, *catalogue.heads(newest=1)):
+        if entry is not None and entry.size > seq:
+            return read_head(journal, entry)
+    raise JournalError(
+        "NO_HEAD",
+        f"no head covers record {seq} yet",
+        remedy="wait for the next checkpoint, or ask the running agent with `swt3-agent prove`",
+    )
+
+
+def _quote_context(
+    journal: Journal, catalogue: Catalogue, head: HeadRecord, quote: HeadQuote
+) -> QuoteContext:
+    after = extended(quote.before, head.note.body())
+    log_pcr = next((index for index, value in quote.pcrs.items() if value == after), None)
+    if log_pcr is None:
+        raise JournalError(
+            "HEAD_UNREADABLE",
+            f"no PCR in the quote at record {head.quote_seq} holds the head that it signs",
+            remedy="run `swt3-agent fsck`",
+        )
+    return QuoteContext(
+        ak_public=_signing_key(journal, catalogue, quote),
+        log_pcr=log_pcr,
+        before=quote.before,
+        pcrs=dict(quote.pcrs),
+    )
+
+
+def _signing_key(journal: Journal, catalogue: Catalogue, quote: HeadQuote) -> bytes:
+    """The AK that signed, from the newest key record."""
+    seq = catalogue.last_of_kind(Kind.KEY)
+    if seq is not None:
+        key = msgspec.json.decode(journal.read(seq).payload, type=_Key)
+        ak_public = base64.b64decode(key.ak_public)
+        spki = parse_public(ak_public).spki_der()
+        if parse_signed_note(quote.signed_note).signature_of(spki) is not None:
+            return ak_public
+    raise JournalError(
+        "AK_UNKNOWN",
+        "the newest signed head is not of the newest attestation key in the log",
+        remedy="make a new head: restart the agent, or wait for the next checkpoint",
+    )
