@@ -132,6 +132,9 @@ class Node:
             boot_id=self.boot_id,
             log_pcr=config.tpm.log_pcr,
         )
+        if (cut := self.journal.recovered) is not None:
+            detail = f"{cut.size} bytes that were never acknowledged, before record {cut.seq}"
+            self.findings.append(Reason("TORN_TAIL_CUT", detail))
         self.findings += self.heads.recover()
         self._record_key()
         self._record_start()
@@ -220,6 +223,6 @@ class Node:
             attestations += results
         return attestations
 
-    def checkpoint(self, reason: str) -> HeadRecord | None:
-        """Make a head that covers everything recorded so far, unless the last one does."""
-        return self.heads.checkpoint(reason)
+    def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
+        """Make a head over everything recorded so far, where there is something new."""
+        return self.heads.checkpoint(reason, covering=covering)

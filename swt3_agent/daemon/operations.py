@@ -15,6 +15,7 @@ from swt3_agent.daemon import control
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import StateError, UsageError
+from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.proofs import build_proof
@@ -79,11 +80,13 @@ def prove(node: Node, record: str, hide_provenance: bool) -> dict[str, Any]:
     records = _records_named(node, record)
     if len(records) > 1:
         return {"records": records, "proof": None}
-    node.checkpoint("prove")
+    node.checkpoint("prove", covering=records[0])
     proof = build_proof(node.journal, node.catalogue, records[0], hide_provenance=hide_provenance)
     return {
         "records": records,
         "proof": encode_proof(proof).decode(),
+        "size": parse_signed_note(proof.note).note.size,
+        "signed": proof.quote is not None,
     }
 
 

@@ -126,8 +126,11 @@ class HeadKeeper:
                 logger.warning("chain of heads not taken up: %s: %s", error.code, error.message)
                 return [Reason(error.code, error.message, error.remedy)]
 
-    def checkpoint(self, reason: str) -> HeadRecord | None:
+    def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
         """Make a head over everything committed; None where only heads were added since the last.
+
+        A head's own records do not call for the next one, unless that must cover record
+        ``covering``.
 
         Raises JournalError, or TpmError: then the note waits in the journal and is signed first
         when the next head is asked for.
@@ -135,9 +138,13 @@ class HeadKeeper:
         with self._lock:
             findings = self._settle()
             size = self._journal.size
-            if self._latest is not None and size - self._latest.note.size == len(self._own):
+            if self._latest is not None and not self._is_due(self._latest, size, covering):
                 return None
             return self._make(size, reason, findings)
+
+    def _is_due(self, latest: HeadRecord, size: int, covering: int | None) -> bool:
+        only_own = size - latest.note.size == len(self._own)
+        return not only_own or (covering is not None and covering >= latest.note.size)
 
     def _make(self, size: int, reason: str, findings: tuple[Reason, ...]) -> HeadRecord:
         note = CheckpointNote(

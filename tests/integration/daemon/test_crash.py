@@ -1,6 +1,8 @@
 """kill -9 in the middle of a stream: nothing acknowledged is lost, nothing is stored twice."""
 
+import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -114,7 +116,7 @@ def test_a_batch_answered_before_the_crash_gets_the_same_answer_after_it(tmp_pat
 
 def test_the_software_tpm_may_die_and_come_back(tmp_path: Path, software_tpm: SoftwareTpm) -> None:
     with AgentProcess(tmp_path, software_tpm.tcti) as agent:
-        software_tpm.kill()
+        os.kill(software_tpm.pid, signal.SIGKILL)
         with IntakeConnection(agent.intake) as intake:
             assert intake.ask(submission(3, batch=1))["accepted"] == 3
         refused = agent.json("quote", "--nonce", "0011223344556677", "-o", str(tmp_path / "q"))

@@ -118,9 +118,9 @@ def test_tpm2_checkquote_accepts_our_quote_and_only_its_nonce(
     assert "sha256" in json.loads((directory / "pcrs.json").read_text())
 
     def checkquote(challenge: str) -> int:
-        command = ["tpm2_checkquote", "-u", directory / "ak.pem", "-m", directory / "quote.msg"]
-        command += ["-s", directory / "quote.sig", "-q", challenge]
-        return subprocess.run(command, capture_output=True, check=False).returncode
+        command = ["tpm2_checkquote", "-u", "ak.pem", "-m", "quote.msg", "-s", "quote.sig"]
+        command += ["-q", challenge]
+        return subprocess.run(command, capture_output=True, check=False, cwd=directory).returncode
 
     assert checkquote(nonce) == 0
     assert checkquote("ff" + nonce[2:]) != 0
