@@ -9,9 +9,9 @@ gives what one step gives. Standard library only, because inference processes im
 import json
 import re
 from collections.abc import Mapping
-from hashlib import sha256
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.fingerprint import content_hash
 
 MAX_LEVEL = 3
@@ -102,7 +102,8 @@ def clear(
     ``drop_guardrail_names`` takes the names of guardrails out of the context at level 1, as one of
     the published readings wants.
 
-    Raises FormatError (BAD_FIELD) for a level other than 0 to 3.
+    Raises FormatError (BAD_FIELD) for a level other than 0 to 3, and for an identifier with a lone
+    surrogate, which has no hash.
     """
     if type(level) is not int or not 0 <= level <= MAX_LEVEL:
         raise FormatError(
@@ -115,7 +116,11 @@ def clear(
     if level <= _STANDARD:
         if context is None:
             return cleared, ()
-        cleared["ai_context"], inside = _cleared_context(context, level, drop_guardrail_names)
+        kept, inside = _cleared_context(context, level, drop_guardrail_names)
+        if kept is None:
+            del cleared["ai_context"]
+        else:
+            cleared["ai_context"] = kept
         return cleared, tuple(inside)
     changed: list[str] = []
     travelling = _SENSITIVE_NAMES if level == _SENSITIVE else _CLASSIFIED_NAMES
@@ -147,7 +152,10 @@ def _cleared_model_id(procedure: object, value: object, level: int) -> str | Non
 def _cleared_context(
     context: object, level: int, drop_guardrail_names: bool
 ) -> tuple[object, list[str]]:
-    """The context for levels 0 and 1, and dotted names of what was hashed or removed in it."""
+    """The context for levels 0 and 1, and dotted names of what was hashed or removed in it.
+
+    None where it may not travel at all.
+    """
     if isinstance(context, str):
         return _cleared_context_text(context, level, drop_guardrail_names)
     changed: list[str] = []
@@ -155,7 +163,7 @@ def _cleared_context(
     if level >= _STANDARD and isinstance(cleared, dict):
         if "sandbox_id" in cleared:
             sandbox = str(cleared.pop("sandbox_id"))
-            cleared.setdefault("sandbox_id_hash", sha256(sandbox.encode()).hexdigest()[:12])
+            cleared.setdefault("sandbox_id_hash", content_hash(sandbox)[:12])
             changed.append("ai_context.sandbox_id")
         if drop_guardrail_names and "guardrails" in cleared:
             del cleared["guardrails"]
@@ -168,8 +176,11 @@ def _cleared_context_text(
 ) -> tuple[object, list[str]]:
     """Some producers send the context as JSON inside a text: the rules reach into it too."""
     try:
+        strict_json.check_depth(text.encode(errors="replace"))
         context = json.loads(text)
-    except (ValueError, RecursionError):
+    except FormatError:
+        return None, ["ai_context"]  # nobody can say what is down there
+    except ValueError:
         return text, []
     if not isinstance(context, (dict, list)):
         return text, []

@@ -36,7 +36,7 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> object:
             f"JSON of {len(data)} bytes exceeds the limit of {max_bytes}",
             remedy="send less at once",
         )
-    _check_depth(data, max_depth)
+    check_depth(data, max_depth)
     try:
         value: object = _DECODER.decode(data.decode())
         if _SURROGATE_ESCAPE.search(data):
@@ -46,8 +46,11 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> object:
     return value
 
 
-def _check_depth(data: bytes, max_depth: int) -> None:
-    """Before parsing, because a parser would have recursed already."""
+def check_depth(data: bytes, max_depth: int = MAX_DEPTH) -> None:
+    """Raise FormatError TOO_DEEP where JSON is nested deeper than ``max_depth``.
+
+    Needs no parser, which would have recursed already.
+    """
     if data.count(b"[") + data.count(b"{") <= max_depth:
         return
     # With its escapes gone a string ends at the next quote. A backslash outside of a string only

@@ -148,10 +148,24 @@ def test_a_context_that_is_json_in_a_text_is_cleared_as_well() -> None:
     assert changed == ("ai_context.hostname",)
 
 
-@pytest.mark.parametrize("text", ["free text", '{"a": 1}', "1", "[" * 100_000])
+@pytest.mark.parametrize("text", ["free text", '{"a": 1}', "1", "[" * 32])
 def test_a_context_text_without_identifiers_stays_byte_for_byte(text: str) -> None:
     record = REQUIRED | {"ai_context": text}
     assert clear(record, 1) == (record, ())
+
+
+@pytest.mark.parametrize("depth", [33, 600, 5000, 100_000])
+def test_a_context_text_too_deep_to_look_into_does_not_travel(depth: int) -> None:
+    for text in ("[" * depth + '{"hostname":"node-17"}' + "]" * depth, "[" * depth):
+        record = REQUIRED | {"ai_context": text}
+        assert clear(record, 0) == (REQUIRED, ("ai_context",))
+
+
+@pytest.mark.parametrize("key", ["hostname", "sandbox_id"])
+def test_an_identifier_that_is_no_text_at_all_is_refused(key: str) -> None:
+    record = REQUIRED | {"ai_context": f'{{"{key}":"\\ud800"}}'}
+    with pytest.raises(FormatError, match="surrogate"):
+        clear(record, 1)
 
 
 def test_a_sandbox_is_named_by_its_short_hash_from_level_1_on() -> None:
