@@ -25,7 +25,11 @@ FLAG_COMMIT_START = 0x0001
 """First record of a group commit. A later commit start proves that everything before it had been
 synced to disk, which is how damage is told from a torn tail."""
 
-KNOWN_FLAGS = FLAG_COMMIT_START
+FLAG_COMMIT_END = 0x0002
+"""Last record of a group commit. A commit without its end was never acknowledged, and is cut whole
+after a crash."""
+
+KNOWN_FLAGS = FLAG_COMMIT_START | FLAG_COMMIT_END
 
 FRAME_HEAD = Struct("<II")
 _BODY_HEAD = Struct("<BBHQQI")

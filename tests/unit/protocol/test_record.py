@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.record import (
+    FLAG_COMMIT_END,
     FLAG_COMMIT_START,
+    KNOWN_FLAGS,
     MAX_BODY,
     RECORD_VERSION,
     Kind,
@@ -28,7 +30,7 @@ records = st.builds(
     Record,
     seq=st.integers(0, 2**64 - 1),
     kind=st.sampled_from(Kind),
-    flags=st.sampled_from([0, FLAG_COMMIT_START]),
+    flags=st.integers(0, KNOWN_FLAGS),
     received_ns=st.integers(0, 2**64 - 1),
     provenance=st.binary(max_size=60),
     payload=st.binary(max_size=60),
@@ -62,6 +64,10 @@ def test_frames_match_the_published_vectors(vector: dict[str, str | int]) -> Non
     frame = bytes.fromhex(str(vector["frame"]))
     assert encode_record(record) == frame
     assert list(iter_frames(frame)) == [(record, 0, len(frame))]
+
+
+def test_flags_are_pinned() -> None:
+    assert (FLAG_COMMIT_START, FLAG_COMMIT_END, KNOWN_FLAGS) == (1, 2, 3)
 
 
 def test_kind_numbers_and_labels_are_pinned() -> None:
@@ -124,7 +130,8 @@ def test_any_bytes_are_frames_or_a_format_error(buffer: bytes) -> None:
         {"version": 2},
         {"kind": 0},
         {"kind": 15},
-        {"flags": 2},
+        {"flags": 4},
+        {"flags": 0x8001},
         {"n": 3},
         {"n": 2**32 - 1},
         {"m": 2},
@@ -153,7 +160,7 @@ def test_a_body_shorter_than_its_fixed_fields_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("seq", "kind", "flags", "ns"),
-    [(-1, 1, 0, 0), (2**64, 1, 0, 0), (0, 15, 0, 0), (0, 1, 2, 0), (0, 1, 0, -1), (0, 300, 0, 0)],
+    [(-1, 1, 0, 0), (2**64, 1, 0, 0), (0, 15, 0, 0), (0, 1, 4, 0), (0, 1, 0, -1), (0, 300, 0, 0)],
 )
 def test_what_could_not_be_read_back_is_not_written(
     seq: int, kind: int, flags: int, ns: int
