@@ -33,14 +33,9 @@ def salts(segment_key: bytes, seq: int) -> tuple[bytes, bytes]:
     return digest[:SALT_SIZE], digest[SALT_SIZE:]
 
 
-def payload_digest(salt_p: bytes, payload: bytes) -> bytes:
-    """What the leaf holds of the payload."""
-    return sha256(salt_p + payload).digest()
-
-
-def provenance_digest(salt_v: bytes, provenance: bytes) -> bytes:
-    """What the leaf holds of the provenance: all a proof shows when provenance is withheld."""
-    return sha256(salt_v + provenance).digest()
+def salted_digest(salt: bytes, content: bytes) -> bytes:
+    """What the leaf holds of payload or provenance: all a proof shows of what it withholds."""
+    return sha256(salt + content).digest()
 
 
 def leaf_from_digests(seq: int, payload_digest: bytes, provenance_digest: bytes) -> bytes:

@@ -6,7 +6,6 @@ that no byte of it can change without being noticed.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated
 
 import msgspec
@@ -14,7 +13,7 @@ from msgspec import Meta
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
-from swt3_agent.protocol.log_tree import leaf_from_digests
+from swt3_agent.protocol.log_tree import leaf_from_digests, salted_digest
 from swt3_agent.protocol.note import decode_base64, encode_base64
 
 PROOF_FORMAT = "swt3-agent/proof/1"
@@ -41,7 +40,7 @@ class Salted:
 
     def digest(self) -> bytes:
         """What the leaf holds."""
-        return sha256(self.salt + self.content).digest()
+        return salted_digest(self.salt, self.content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +174,7 @@ def decode_proof(data: bytes) -> Proof:
         wire = msgspec.convert(tree, _WireProof)
         proof = _from_wire(wire)
     except (msgspec.ValidationError, ValueError) as error:
-        raise _parse_error("FIELD", f"a field of the proof is wrong: {error}") from None
+        raise _parse_error("FIELD", f"a field of the proof is wrong: {str(error)[:200]}") from None
     if _encode(wire) != data:
         raise _parse_error("NOT_CANONICAL", "the file is not the canonical spelling of its proof")
     return proof

@@ -20,8 +20,7 @@ from swt3_agent.protocol.log_tree import (
     leaf_hash,
     leaf_hashes,
     node_hash,
-    payload_digest,
-    provenance_digest,
+    salted_digest,
     salts,
     tree_root,
     verify_consistency,
@@ -85,8 +84,8 @@ def test_leaves_match_the_published_vectors(vector: dict[str, str | int]) -> Non
     salt_p, salt_v = salts(segment_key, seq)
     assert salt_p.hex() == vector["salt_p"]
     assert salt_v.hex() == vector["salt_v"]
-    assert payload_digest(salt_p, payload).hex() == vector["payload_digest"]
-    assert provenance_digest(salt_v, provenance).hex() == vector["provenance_digest"]
+    assert salted_digest(salt_p, payload).hex() == vector["payload_digest"]
+    assert salted_digest(salt_v, provenance).hex() == vector["provenance_digest"]
     assert leaf_hash(seq, salt_p, payload, salt_v, provenance).hex() == vector["leaf"]
 
 
@@ -101,7 +100,7 @@ def test_a_run_of_leaves_is_the_leaves_one_by_one(
     expected = []
     for seq, (provenance, payload) in enumerate(run, first):
         salt_p, salt_v = salts(key, seq)
-        digests = payload_digest(salt_p, payload), provenance_digest(salt_v, provenance)
+        digests = salted_digest(salt_p, payload), salted_digest(salt_v, provenance)
         expected.append(leaf_from_digests(seq, *digests))
         assert leaf_hash(seq, salt_p, payload, salt_v, provenance) == expected[-1]
     assert leaf_hashes(key, first, run) == expected
@@ -229,14 +228,21 @@ def test_a_rewritten_record_breaks_consistency() -> None:
 @given(
     st.integers(-2, 2**64),
     st.integers(-2, 2**64),
-    st.lists(st.binary(max_size=33), max_size=70),
-    hashes,
+    st.lists(hashes, max_size=70) | st.lists(st.binary(max_size=33), max_size=70),
 )
-def test_verifying_any_numbers_gives_an_answer(
-    first: int, second: int, path: list[bytes], root: bytes
+def test_verifying_any_numbers_and_path_holds_for_nothing(
+    first: int, second: int, path: list[bytes]
 ) -> None:
-    assert not verify_inclusion(root, first, second, path, root[::-1] + b"\x00")
-    assert verify_consistency(first, second, root, root[::-1] + b"\x00", path) is False
+    leaf, root = sha256(b"leaf").digest(), sha256(b"root").digest()
+    assert not verify_inclusion(leaf, first, second, path, root)
+    assert not verify_consistency(first, second, leaf, root, path)
+
+
+@pytest.mark.parametrize("size", [31, 33])
+def test_what_is_no_hash_is_in_no_tree(size: int) -> None:
+    one = bytes(size)
+    assert not verify_inclusion(one, 0, 1, [], one)
+    assert not verify_consistency(1, 1, one, one, [])
 
 
 @pytest.mark.parametrize("index", [-1, 3])
