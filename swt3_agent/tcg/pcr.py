@@ -1,4 +1,4 @@
-"""Platform configuration registers: selections, the composite digest of a quote, the extend.
+"""Platform configuration registers: selections, and the composite digest of a quote.
 
 A selection is a flat tuple of (bank algorithm, register index) in the order in which the TPM
 hashes the values (TPM 2.0 Part 1, 'Platform Configuration Registers').
@@ -70,16 +70,6 @@ def composite_digest(values: Mapping[int, bytes], selection: PcrSelection) -> by
     if any(len(value) != DIGEST_SIZE for value in values.values()):
         raise _wrong("PCR_SIZE", "a PCR value is not 32 bytes long")
     return hashlib.sha256(b"".join(values[index] for index in indices)).digest()
-
-
-def extend(before: bytes, digest: bytes) -> bytes:
-    """The value of a SHA-256 register that held ``before`` after extending it with ``digest``.
-
-    Both are 32 bytes, else ``FormatError`` PCR_SIZE.
-    """
-    if len(before) != DIGEST_SIZE or len(digest) != DIGEST_SIZE:
-        raise _wrong("PCR_SIZE", "a PCR value or the digest to extend is not 32 bytes long")
-    return hashlib.sha256(before + digest).digest()
 
 
 def _wrong(code: str, message: str) -> FormatError:

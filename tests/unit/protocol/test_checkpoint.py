@@ -27,7 +27,8 @@ from swt3_agent.protocol.checkpoint import (
     signed_note,
 )
 
-VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "notes.json").read_text())
+VECTORS_DIR = Path(__file__).parents[2] / "vectors"
+VECTORS = json.loads((VECTORS_DIR / "notes.json").read_text())
 
 numbers = st.integers(0, 2**64 - 1)
 hashes = st.binary(min_size=32, max_size=32)
@@ -77,6 +78,11 @@ def test_notes_match_the_published_vectors(vector: dict[str, Any]) -> None:
     assert line is not None
     assert line.key_id.hex() == vector["key_id"]
     assert parse_quote_signature(line.signature) == QuoteSignature(attest, der)
+
+
+def test_the_log_register_after_an_extend_is_what_a_tpm_computed() -> None:
+    quoted = json.loads((VECTORS_DIR / "tcg" / "software_tpm.json").read_text())["quote"]["pcrs"]
+    assert extended(bytes(32), b"13").hex() == quoted["13"]
 
 
 def test_a_node_is_named_by_its_machine_id() -> None:

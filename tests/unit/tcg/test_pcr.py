@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
-from swt3_agent.tcg.pcr import composite_digest, extend, sha256_selection
+from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from tests.unit.tcg.vectors import PCRS, QUOTED
 
 
@@ -45,14 +45,3 @@ def test_a_selection_names_each_existing_register_once(indices: tuple[int, ...])
     with pytest.raises(FormatError) as caught:
         sha256_selection(indices)
     assert caught.value.code == "PCR_INDEX"
-
-
-def test_extend_gives_what_the_tpm_computed() -> None:
-    assert extend(bytes(32), hashlib.sha256(b"13").digest()) == PCRS[13]
-
-
-@pytest.mark.parametrize(("before", "digest"), [(bytes(31), bytes(32)), (bytes(32), bytes(20))])
-def test_extend_refuses_digests_of_another_bank(before: bytes, digest: bytes) -> None:
-    with pytest.raises(FormatError) as caught:
-        extend(before, digest)
-    assert caught.value.code == "PCR_SIZE"
