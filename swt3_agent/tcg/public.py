@@ -76,13 +76,20 @@ class EccPublic:
 
 
 def parse_public(data: bytes) -> EccPublic:
-    """Read a whole TPMT_PUBLIC, or a TPM2B_PUBLIC around one, of an ECC key.
+    """Read a whole TPMT_PUBLIC, or a TPM2B_PUBLIC around one, of an ECC key, as TPM tools give it.
+
+    Raises ``FormatError`` as ``parse_tpmt`` does.
+    """
+    return parse_tpmt(_without_size(bytes(data)))
+
+
+def parse_tpmt(data: bytes) -> EccPublic:
+    """Read a whole TPMT_PUBLIC of an ECC key, and nothing around it.
 
     Raises ``FormatError``: PUBLIC_TYPE for another kind of key, PUBLIC_NAME_ALG, PUBLIC_SYMMETRIC,
     PUBLIC_SCHEME, PUBLIC_KDF, PUBLIC_CURVE for algorithms unknown here, PUBLIC_POINT for a point
     off the curve, PUBLIC_TRUNCATED, PUBLIC_OVERSIZED, PUBLIC_TRAILING for damaged bytes.
     """
-    data = _without_size(bytes(data))
     reader = Reader(data, "PUBLIC")
     if len(data) > MAX_PUBLIC:
         raise reader.fail("OVERSIZED", f"a public area of {len(data)} bytes is too long")

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.algorithms import Algorithm
 from swt3_agent.tcg.curves import P256, P384
-from swt3_agent.tcg.public import Attribute, EccPublic, check_ak, parse_public
+from swt3_agent.tcg.public import Attribute, EccPublic, check_ak, parse_public, parse_tpmt
 from tests.unit.tcg.vectors import AK_TPMT, VECTORS, result_or_code
 
 AK = parse_public(AK_TPMT)
@@ -40,7 +40,11 @@ def test_spki_and_pem_are_those_of_other_libraries(key: str) -> None:
 
 
 def test_tpm2b_and_tpmt_read_the_same() -> None:
-    assert parse_public(bytes.fromhex(VECTORS["ak"]["tpm2b"])) == AK
+    tpm2b = bytes.fromhex(VECTORS["ak"]["tpm2b"])
+    assert parse_public(tpm2b) == parse_tpmt(AK_TPMT) == AK
+    with pytest.raises(FormatError) as caught:
+        parse_tpmt(tpm2b)
+    assert caught.value.code == "PUBLIC_TYPE"
 
 
 def test_a_coordinate_without_its_leading_zeros_is_padded() -> None:
