@@ -92,9 +92,9 @@ def _parse_signature(line: str) -> NoteSignature:
     try:
         blob = decode_base64(encoded)
     except ValueError as error:
-        raise _format_error(f"the signature of {name} is {error}") from None
+        raise _format_error(f"the signature of {name[:64]!a} is {error}") from None
     if len(blob) <= KEY_ID_SIZE:
-        raise _format_error(f"the signature of {name} is empty")
+        raise _format_error(f"the signature of {name[:64]!a} is empty")
     return NoteSignature(name, blob[:KEY_ID_SIZE], blob[KEY_ID_SIZE:])
 
 
