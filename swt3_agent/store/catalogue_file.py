@@ -61,8 +61,11 @@ PRAGMA cache_size = -2048;
 class CatalogueFile:
     """The file; its caller lets one thread at it at a time, except for ``write``."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, create: bool = True) -> None:
         self._writer = _connect(name)
+        if not create:
+            self._reader = self._writer
+            return
         try:
             self._writer.executescript(_PRAGMAS)
             if not self._writer.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
@@ -90,6 +93,14 @@ class CatalogueFile:
         except (OSError, sqlite3.Error) as error:
             raise failed(error) from error
         return file
+
+    @classmethod
+    def open_to_read(cls, path: Path) -> "CatalogueFile":
+        """Open a file that is there, beside its agent or without. Raises sqlite3.Error."""
+        # Where nobody writes, SQLite need not leave its shared-memory file behind.
+        written = path.with_name(f"{path.name}-wal").exists()
+        mode = "mode=ro" if written else "immutable=1"
+        return cls(f"{path.absolute().as_uri()}?{mode}", create=False)
 
     def _create(self) -> None:
         self._writer.executescript(_SCHEMA)
@@ -173,15 +184,17 @@ class CatalogueFile:
         segments, _ = self.position()
         found: list[int] = []
         for segment in range(segments):
-            row = self._reader.execute(
-                "SELECT entries FROM fingerprints WHERE id = ?",
-                (segment * BUCKETS + bucket_of(fingerprint),),
-            ).fetchone()
-            if row is not None:
-                entries = array("Q", row[0])
-                hits = entries[bisect_left(entries, lowest) : bisect_left(entries, after)]
-                found += [segment * SEGMENT_RECORDS + offset_of(entry) for entry in hits]
+            entries = array("Q", self.fingerprints(segment, bucket_of(fingerprint)))
+            hits = entries[bisect_left(entries, lowest) : bisect_left(entries, after)]
+            found += [segment * SEGMENT_RECORDS + offset_of(entry) for entry in hits]
         return found
+
+    def fingerprints(self, segment: int, bucket: int) -> bytes:
+        """The sorted entries of one bucket of a segment, 8 bytes each."""
+        row = self._reader.execute(
+            "SELECT entries FROM fingerprints WHERE id = ?", (segment * BUCKETS + bucket,)
+        ).fetchone()
+        return b"" if row is None else bytes(row[0])
 
     def find_batch(self, client: str, batch: int) -> tuple[int, int] | None:
         """Records [first, end) of a batch."""
@@ -255,7 +268,7 @@ def _create_private(path: Path) -> None:
 
 
 def _connect(name: str) -> sqlite3.Connection:
-    return sqlite3.connect(name, check_same_thread=False, timeout=5)
+    return sqlite3.connect(name, check_same_thread=False, timeout=5, uri=name.startswith("file:"))
 
 
 def delete(path: Path) -> None:

@@ -20,6 +20,7 @@ from swt3_agent.protocol.record import (
     MAX_BODY,
     RECORD_VERSION,
     Kind,
+    Record,
     iter_frames,
 )
 from swt3_agent.store.commit_marks import ends_commit
@@ -167,8 +168,10 @@ def last_byte_in_use(fd: int, start: int) -> int:
     return end
 
 
-def find_commit_starts(fd: int, start: int, segment: int, after_seq: int) -> Iterator[int]:
-    """Sequence numbers of whole commit starts later than ``after_seq``, anywhere from ``start`` on.
+def find_commit_starts(
+    fd: int, start: int, segment: int, after_seq: int
+) -> Iterator[tuple[int, int]]:
+    """Whole commit starts later than ``after_seq``, anywhere from byte ``start`` on: seq, position.
 
     Where there is one, all before it had been synced: what is bad before it was damaged later.
     """
@@ -177,11 +180,12 @@ def find_commit_starts(fd: int, start: int, segment: int, after_seq: int) -> Ite
     position = start
     while window := read_exactly(fd, _WINDOW + overlap, position):
         for match in pattern.finditer(window):
-            if match.start() >= _WINDOW or match.start() < FRAME_HEAD.size:
+            at = match.start() - FRAME_HEAD.size
+            if not 0 <= at < _WINDOW - FRAME_HEAD.size:
                 continue
-            seq = _whole_frame(window, match.start() - FRAME_HEAD.size)
-            if seq is not None and seq > after_seq:
-                yield seq
+            record = whole_record(window, at)
+            if record is not None and record.seq > after_seq:
+                yield record.seq, position + at
         if len(window) <= _WINDOW:
             return
         position += _WINDOW - FRAME_HEAD.size
@@ -202,11 +206,14 @@ def _commit_start_pattern(segment: int) -> "re.Pattern[bytes]":
     )
 
 
-def _whole_frame(window: bytes, at: int) -> int | None:
-    length = _unpack_count(window, at)[0]
+def whole_record(data: bytes, at: int) -> Record | None:
+    """The record whose frame begins at byte ``at``; None where there is no good frame."""
+    if at + FRAME_HEAD.size > len(data):
+        return None
+    length = _unpack_count(data, at)[0]
     try:
-        for record, _, _ in iter_frames(window[at : at + FRAME_HEAD.size + min(length, MAX_BODY)]):
-            return record.seq
+        for record, _, _ in iter_frames(data[at : at + FRAME_HEAD.size + min(length, MAX_BODY)]):
+            return record
     except FormatError:
         pass
     return None

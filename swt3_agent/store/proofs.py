@@ -6,7 +6,7 @@ import msgspec
 
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
-from swt3_agent.protocol.log_tree import leaf_hash, provenance_digest
+from swt3_agent.protocol.log_tree import leaf_hash, salted_digest
 from swt3_agent.protocol.proof import Proof, ProvenRecord, QuoteContext, Salted
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
@@ -40,7 +40,7 @@ def build_proof(
     tenant = None
     provenance: Salted | bytes = Salted(salt_v, record.provenance)
     if hide_provenance:
-        provenance = provenance_digest(salt_v, record.provenance)
+        provenance = salted_digest(salt_v, record.provenance)
         tenant = msgspec.json.decode(record.provenance, type=_Tenant).tenant
     return Proof(
         node_id=head.note.node_id,

@@ -102,7 +102,7 @@ def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
                 "JOURNAL_DAMAGED",
                 f"{stopped.path} is damaged at byte {stopped.scan.end}, where record"
                 f" {stopped.next_seq} belongs: {stopped.scan.fault or 'there are zeros'};"
-                f" record {later} after it had been acknowledged",
+                f" record {later[0]} after it had been acknowledged",
                 remedy="run `swt3-agent fsck`, and restore the file from a backup;"
                 " nothing was changed",
             )

@@ -77,6 +77,11 @@ class SealedSegment:
             os.close(fd)
         return cls(path, number, root, chunks)
 
+    @property
+    def chunk_starts(self) -> list[int]:
+        """First record of each chunk, counted within the segment."""
+        return list(self._firsts)
+
     def frames_from(self, start: int, stop: int) -> tuple[bytes, int]:
         """Frames of records from ``start``, and how many: to ``stop`` or the end of their chunk.
 

@@ -1,0 +1,6 @@
+"""Checking a whole state directory: every byte of the log, and the name of any damage."""
+
+from swt3_agent.store.fsck.check import check
+from swt3_agent.store.fsck.findings import Finding
+
+__all__ = ["Finding", "check"]

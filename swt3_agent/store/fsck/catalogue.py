@@ -1,0 +1,80 @@
+"""Checking the catalogue against an index made from the records themselves."""
+
+import sqlite3
+from array import array
+from collections import Counter
+from pathlib import Path
+
+from swt3_agent.store.catalogue_file import CatalogueFile
+from swt3_agent.store.fsck.findings import Report
+from swt3_agent.store.segment_index import SegmentIndex
+
+
+class CatalogueChecker:
+    """Sees the index of each full segment in order. A catalogue that is absent is no finding."""
+
+    def __init__(self, path: Path, report: Report) -> None:
+        self._path = path
+        self._report = report
+        self._kinds: Counter[int] = Counter()
+        self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._file: CatalogueFile | None = None
+        self._segments = 0
+        self._compared = 0
+        if not path.exists():
+            return
+        try:
+            self._file = CatalogueFile.open_to_read(path)
+            self._segments, _ = self._file.position()
+        except sqlite3.Error as error:
+            self._unreadable(error)
+
+    def see(self, index: SegmentIndex) -> None:
+        """Compare what the catalogue holds of one segment."""
+        if self._file is None or index.number >= self._segments:
+            return
+        try:
+            differs = self._differences(self._file, index)
+        except sqlite3.Error as error:
+            self._unreadable(error)
+            return
+        if differs:
+            self._report("CATALOGUE_DIFFERS", str(self._path), f"{differs} of {index.number}")
+        self._kinds.update(index.kinds)
+        self._verdicts.update(index.verdicts)
+        self._compared += 1
+
+    def finish(self) -> None:
+        """Compare the sums, if they are of the segments that were seen, and close the file."""
+        file = self._file
+        if file is None:
+            return
+        try:
+            if self._compared == self._segments == file.position()[0]:
+                kinds = {kind: count for kind, count, _ in file.kinds()}
+                verdicts = {(p, verdict): count for p, verdict, count in file.verdicts()}
+                if kinds != self._kinds or verdicts != self._verdicts:
+                    self._report("CATALOGUE_DIFFERS", str(self._path), "its counts are wrong")
+        except sqlite3.Error as error:
+            self._unreadable(error)
+        finally:
+            file.close()
+            self._file = None
+
+    def _differences(self, file: CatalogueFile, index: SegmentIndex) -> str:
+        for bucket, entries in enumerate(index.fingerprints):
+            if file.fingerprints(index.number, bucket) != array("Q", sorted(entries)).tobytes():
+                return "fingerprints of segment"
+        for (client, batch), (first, end) in index.batches.items():
+            run = file.find_batch(client, batch)
+            if run is None or (run[0] <= first and end > run[1]) or run[0] > first:
+                return "batches of segment"
+        if any(file.size_of_head(note) != size for note, size in index.notes.items()):
+            return "heads of segment"
+        return ""
+
+    def _unreadable(self, error: Exception) -> None:
+        self._report("CATALOGUE_UNREADABLE", str(self._path), str(error))
+        if self._file is not None:
+            self._file.close()
+            self._file = None

@@ -1,0 +1,54 @@
+"""What a check can find, and what to do about each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_RESTORE = "restore the file from a backup; what can still be read stays readable"
+
+REMEDIES = {
+    "STATE_VERSION": "run the version of swt3-agent that wrote the directory, or a newer one",
+    "SEGMENT_MISSING": _RESTORE,
+    "SEGMENT_UNREADABLE": "make the file readable for the user who checks",
+    "SEGMENT_SHORT": _RESTORE,
+    "SEALED_DAMAGED": _RESTORE,
+    "SEALED_ROOT": "restore the file from a backup, or tell an assessor: records were changed",
+    "FRAME_DAMAGED": _RESTORE,
+    "SEQ_GAP": _RESTORE,
+    "WRONG_SEGMENT": "put the file back under the name that its records ask for",
+    "COMMIT_MARKS": "tell an assessor: the records were not written by this journal",
+    "TORN_TAIL": "none: the next start cuts it; no record in it was acknowledged",
+    "SEGMENT_KEY_MISSING": "restore the key: without it its segment's records cannot be proved",
+    "PROVENANCE_NOT_CANONICAL": "tell an assessor: the record was not written by this agent",
+    "NOTE_UNREADABLE": "tell an assessor: the checkpoint was not written by this agent",
+    "NOTE_ROOT": "tell an assessor: records before the checkpoint were changed",
+    "NOTE_SIZE": "tell an assessor: the checkpoint does not fit the log",
+    "NOTE_PREVIOUS": "tell an assessor: a checkpoint is missing or was replaced",
+    "NOTE_ORIGIN": "tell an assessor: the checkpoint is of another log",
+    "QUOTE_UNREADABLE": "tell an assessor: the quote was not written by this agent",
+    "QUOTE_NOTE": "tell an assessor: the quote is not over the note that it names",
+    "QUOTE_NOT_EXTENDED": "tell an assessor: the head was quoted and never extended",
+    "LOG_PCR_REPLAY": "tell an assessor: another head, or something else, extended the log PCR",
+    "EVIDENCE_MISSING": _RESTORE,
+    "EVIDENCE_CHANGED": _RESTORE,
+    "CATALOGUE_UNREADABLE": "stop the agent and delete catalogue.db: it is filled anew",
+    "CATALOGUE_DIFFERS": "stop the agent and delete catalogue.db: it is filled anew",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One damage: stable ``code``, ``where`` it is, what was found, what to do."""
+
+    code: str
+    where: str
+    detail: str
+    remedy: str
+
+
+Report = Callable[[str, str, str], None]
+"""Takes code, where and detail."""
+
+
+def finding(code: str, where: str, detail: str) -> Finding:
+    """A finding with the remedy of its code."""
+    return Finding(code, where, detail, REMEDIES[code])
