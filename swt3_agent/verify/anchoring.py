@@ -7,10 +7,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import CheckpointNote
-from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
 from swt3_agent.tcg.attest import Attest
-from swt3_agent.tcg.public import EccPublic, parse_public
+from swt3_agent.tcg.public import parse_tpmt
+from swt3_agent.verify.quote import VerifiedQuote
 
 CLOCK_LAG_MS = 2**22
 """How far a TPM's clock may fall back over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
@@ -54,18 +54,18 @@ def check_identity(statement: TrustStatement, note: CheckpointNote) -> None:
         raise _refusal("TRUST_LOG", f"the trust file is about log {statement.log_id}")
 
 
-def check_key(statement: TrustStatement, ak: EccPublic, context: QuoteContext) -> None:
+def check_key(statement: TrustStatement, quote: VerifiedQuote) -> None:
     """Whether the head was signed by the enrolled AK, with its chain in the enrolled register.
 
     Raises FormatError ``TRUST_AK`` or ``TRUST_LOG_PCR``; ``PUBLIC_*`` for a damaged AK in the
     statement.
     """
-    if parse_public(statement.ak_public).tpmt != ak.tpmt:
+    if parse_tpmt(statement.ak_public).tpmt != quote.ak.tpmt:
         raise _refusal("TRUST_AK", "the head is signed by another key than the enrolled AK")
-    if statement.log_pcr != context.log_pcr:
+    if statement.log_pcr != quote.context.log_pcr:
         raise _refusal(
             "TRUST_LOG_PCR",
-            f"the chain is in PCR {context.log_pcr}, not in the enrolled {statement.log_pcr}:"
+            f"the chain is in PCR {quote.context.log_pcr}, not in the enrolled {statement.log_pcr}:"
             " a second register can hold a second history",
         )
 

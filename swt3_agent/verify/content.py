@@ -61,7 +61,7 @@ def check_fingerprint(proof: Proof) -> tuple[bool, str]:
             "FINGERPRINT_MISMATCH",
             f"the factors do not give the fingerprint {claimed} under tenant {tenant[:64]!a}",
         )
-    return True, f"{claimed} recomputes for tenant {tenant!a} ({rendering.value} rendering)"
+    return True, f"{claimed} recomputes for tenant {tenant[:64]!a} ({rendering.value} rendering)"
 
 
 def _json_or_none(data: bytes) -> object:

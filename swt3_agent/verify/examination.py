@@ -7,15 +7,13 @@ from swt3_agent.protocol.checkpoint import SignedNote
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
-from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify import content
 from swt3_agent.verify.limits import limits
+from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.report import Check, HeadInfo, Outcome, RecordInfo, Report
 
 UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN"})
 """Files that claim to be something else: there is nothing to call false."""
-
-_NOBODY = "nobody: no trust file was given"
 
 
 @dataclass(slots=True)
@@ -27,9 +25,9 @@ class Examination:
     step: str = ""
     proof: Proof | None = None
     head: SignedNote | None = None
-    attest: Attest | None = None
+    quote: VerifiedQuote | None = None
     statement: TrustStatement | None = None
-    trusted: str = _NOBODY
+    trusted: str = "nobody"
 
     def begin(self, step: str) -> None:
         """Name the check that errors are charged to from here on."""
@@ -50,8 +48,9 @@ class Examination:
 
     def refused(self, error: FormatError) -> Report:
         """The report when a check failed."""
-        outcome = Outcome.UNDECIDED if error.code in UNREADABLE else Outcome.FALSE
-        self.checks.append(Check(self.step, False, error.message))
+        unreadable = error.code in UNREADABLE
+        self.checks.append(Check(self.step, None if unreadable else False, error.message))
+        outcome = Outcome.UNDECIDED if unreadable else Outcome.FALSE
         return self._report(outcome, error.code, error.message, error.remedy)
 
     def concluded(self) -> Report:
@@ -68,8 +67,9 @@ class Examination:
         unproven: tuple[str, ...] = ()
         if proof is not None and head is not None and outcome is not Outcome.FALSE:
             record_info = _record_info(proof)
-            head_info = _head_info(head, self.attest, proof)
-            unproven = tuple(limits(proof, head.note, self.attest, self.statement))
+            head_info = _head_info(head, self.quote)
+            attest = self.quote.attest if self.quote else None
+            unproven = tuple(limits(proof, head.note, attest, self.statement))
         return Report(
             outcome=outcome,
             code=code,
@@ -84,7 +84,7 @@ class Examination:
         )
 
     def _root_of_trust(self) -> RootOfTrust:
-        if self.attest is None or self.statement is None:
+        if self.quote is None or self.statement is None:
             return RootOfTrust.SELF_REPORTED
         hardware = self.statement.tpm is TpmKind.HARDWARE
         return RootOfTrust.TPM if hardware else RootOfTrust.SOFTWARE_TPM
@@ -101,7 +101,7 @@ def _record_info(proof: Proof) -> RecordInfo:
     )
 
 
-def _head_info(head: SignedNote, attest: Attest | None, proof: Proof) -> HeadInfo:
+def _head_info(head: SignedNote, quote: VerifiedQuote | None) -> HeadInfo:
     note = head.note
     info = HeadInfo(
         size=note.size,
@@ -110,12 +110,12 @@ def _head_info(head: SignedNote, attest: Attest | None, proof: Proof) -> HeadInf
         boot_id=note.boot_id,
         counter=note.counter,
     )
-    if attest is None or proof.quote is None:
+    if quote is None:
         return info
     return replace(
         info,
-        tpm_clock_ms=attest.clock_ms,
-        tpm_resets=attest.reset_count,
-        tpm_restarts=attest.restart_count,
-        pcrs=proof.quote.pcrs,
+        tpm_clock_ms=quote.attest.clock_ms,
+        tpm_resets=quote.attest.reset_count,
+        tpm_restarts=quote.attest.restart_count,
+        pcrs=quote.context.pcrs,
     )

@@ -44,6 +44,8 @@ def _about_content(provenance: Mapping[str, object] | None, payload: object) -> 
             " its provenance is withheld."
         )
         return
+    if "code" in provenance:
+        yield "That the record was accepted: the agent refused it and kept it as it came."
     if provenance.get("listener") != "agent":
         yield "What the record says of the world: it is the word of the process that sent it."
         return
@@ -83,5 +85,7 @@ def _about_signer(statement: TrustStatement | None) -> Iterator[str]:
         f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
         " the enroller told you himself."
     )
+    if statement.revoked_ms is not None:
+        yield "That the head is older than the revocation of its key: the node's own clock says so."
     if statement.floors is not None:
         yield "That the log grew out of the enrolled one: that takes a consistency proof."

@@ -1,5 +1,7 @@
 """The quote in a checkpoint's signature: did this AK quote this head, after extending it?"""
 
+from dataclasses import dataclass
+
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -19,6 +21,15 @@ from swt3_agent.tcg.curves import P256
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic
 from swt3_agent.tcg.signature import der_to_tpmt
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedQuote:
+    """A quote that passed every check of this module: who made it, what it says, of what."""
+
+    ak: EccPublic
+    attest: Attest
+    context: QuoteContext
 
 
 def signature_under(head: SignedNote, ak: EccPublic) -> QuoteSignature:

@@ -109,7 +109,8 @@ class Report:
         }
 
     def render(self) -> str:
-        """Lines for a terminal, without a last newline; text from the proof is shown in ASCII."""
+        """Lines for a terminal, without a last newline, in printable ASCII: a stranger's text
+        cannot steer it."""
         verdict = self.outcome.name
         if self.code != verdict:
             verdict += f" ({self.code})"
@@ -127,7 +128,11 @@ class Report:
         if self.not_proven:
             lines.append("  not proven")
             lines += [f"    - {limit}" for limit in self.not_proven]
-        return "\n".join(lines)
+        return "\n".join(map(_printable, lines))
+
+
+def _printable(line: str) -> str:
+    return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
 
 
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}

@@ -10,7 +10,7 @@ from swt3_agent.protocol.checkpoint import CheckpointNote, SignedNote, parse_sig
 from swt3_agent.protocol.log_tree import verify_inclusion
 from swt3_agent.protocol.proof import Proof, decode_proof
 from swt3_agent.protocol.trust import TpmKind
-from swt3_agent.tcg.public import EccPublic, check_ak, parse_public
+from swt3_agent.tcg.public import check_ak, parse_tpmt
 from swt3_agent.verify import anchoring, content, quote
 from swt3_agent.verify.examination import Examination
 from swt3_agent.verify.report import Report
@@ -38,10 +38,10 @@ def verify_proof(
     try:
         proof, head = _read(examination, data)
         _examine_place(examination, proof, head.note)
-        ak = _examine_quote(examination, proof, head)
+        _examine_quote(examination, proof, head)
         _examine_content(examination, proof)
         _examine_time(examination, head.note, now_ms)
-        _examine_signer(examination, proof, head.note, ak, trust)
+        _examine_signer(examination, head.note, trust)
         _examine_root(examination, allow_software_tpm)
     except FormatError as error:
         return examination.refused(error)
@@ -91,8 +91,8 @@ def _examine_place(examination: Examination, proof: Proof, note: CheckpointNote)
     examination.passed(f"record {record.seq} of {note.size} under the root of the head")
 
 
-def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> EccPublic | None:
-    """The head is the TPM's: its AK, or None where nobody signed."""
+def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> None:
+    """The head is a TPM's, unless nobody signed it."""
     context = proof.quote
     examination.begin("signature")
     if context is None and not head.signatures:
@@ -101,14 +101,14 @@ def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> 
             "nobody signed the head: the node has no TPM, and its log can be rewritten by root",
             "give the node a TPM, or treat the record as the node's own word",
         )
-        return None
+        return
     if context is None or not head.signatures:
         raise FormatError(
             "NOTE_SIGNATURE_MISSING",
             "the head's signature, or what it takes to check it, was removed from the proof",
             remedy="ask the node for the whole proof",
         )
-    ak = parse_public(context.ak_public)
+    ak = parse_tpmt(context.ak_public)
     signature = quote.signature_under(head, ak)
     quote.check_signature(signature, ak)
     examination.passed("the AK signed the attestation")
@@ -124,8 +124,7 @@ def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> 
     examination.begin("attestation-key")
     check_ak(ak)
     examination.passed(f"restricted, fixed to its TPM; Name {ak.name().hex()}")
-    examination.attest = attest
-    return ak
+    examination.quote = quote.VerifiedQuote(ak, attest, context)
 
 
 def _examine_content(examination: Examination, proof: Proof) -> None:
@@ -151,13 +150,7 @@ def _examine_time(examination: Examination, note: CheckpointNote, now_ms: int | 
     examination.passed("the head is not from the future")
 
 
-def _examine_signer(
-    examination: Examination,
-    proof: Proof,
-    note: CheckpointNote,
-    ak: EccPublic | None,
-    trust: bytes | None,
-) -> None:
+def _examine_signer(examination: Examination, note: CheckpointNote, trust: bytes | None) -> None:
     """The AK is the one that the enroller vouches for, in the time and state he vouches for."""
     examination.begin("signer")
     if trust is None:
@@ -170,22 +163,21 @@ def _examine_signer(
     statement = anchoring.read_trust(trust).statement
     anchoring.check_identity(statement, note)
     anchoring.check_validity(statement, note)
-    if ak is not None and proof.quote is not None and examination.attest is not None:
-        anchoring.check_key(statement, ak, proof.quote)
-        if statement.floors is not None:
-            anchoring.check_floors(statement.floors, note, examination.attest)
+    if examination.quote is None:
+        examination.not_applicable("the trust file is about this log, but nobody signed the head")
+        return
+    anchoring.check_key(statement, examination.quote)
+    if statement.floors is not None:
+        anchoring.check_floors(statement.floors, note, examination.quote.attest)
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
-    if ak is None:
-        examination.not_applicable("the trust file is about this log, but nobody signed the head")
-    else:
-        examination.passed(f"{statement.enroller} vouches for this key, node and log")
+    examination.passed(f"{statement.enroller} vouches for this key, node and log")
 
 
 def _examine_root(examination: Examination, allow_software_tpm: bool) -> None:
     examination.begin("root-of-trust")
     statement = examination.statement
-    if statement is None or examination.attest is None:
+    if statement is None:
         examination.not_applicable("unknown without a signature and a trust file")
     elif statement.tpm is TpmKind.HARDWARE:
         examination.passed("the enroller saw a hardware TPM")

@@ -6,11 +6,13 @@ from hashlib import sha256
 
 import pytest
 
+from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.verify import Outcome, Report, verify_proof
 from tests.support.forge import (
     ENROLLER,
     LOG_ID,
+    TENANT,
     UTC_MS,
     WITNESS_SEQ,
     PaperNode,
@@ -110,6 +112,20 @@ def test_text_from_a_proof_cannot_steer_a_terminal() -> None:
     assert text.isascii()
 
 
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\x9b31m\u202e", "x" * 1_000_000])
+def test_text_from_a_refused_file_cannot_steer_a_terminal(name: str) -> None:
+    field = canonical_json(json.loads(encode_proof(NODE.proof(0))) | {name: 1}) + b"\n"
+    note = NODE.note().body() + f"\n\u2014 {name} no base 64\n".encode()
+    line = encode_proof(replace(NODE.proof(0), note=note))
+    for data in (field, line):
+        report = verify_proof(data)
+        text = report.render()
+        assert report.outcome is Outcome.FALSE
+        assert text.isascii()
+        assert text.replace("\n", "").isprintable()
+        assert len(text) < 4000
+
+
 def test_a_long_payload_is_cut_on_a_terminal_and_whole_in_json() -> None:
     payload = json.dumps({"long": "x" * 5000}).encode()
     node = replace(NODE, records=[(b"{}", payload)])
@@ -148,6 +164,21 @@ def test_withheld_provenance_is_said() -> None:
         **(judge().to_json()["record"] or {}),  # type: ignore[dict-item]
         "provenance": None,
     }
+
+
+def test_a_record_that_the_agent_refused_is_called_so() -> None:
+    fields = {"listener": "intake", "tenant": TENANT, "code": "BAD_FINGERPRINT"}
+    node = replace(NODE, records=[*NODE.records, (provenance(**fields), b"{}")])
+    assert any("refused it" in limit for limit in judge(node, 7).not_proven)
+    assert not any("refused it and" in limit for limit in judge().not_proven)
+
+
+def test_a_head_before_a_revocation_is_so_by_its_own_word() -> None:
+    proof = encode_proof(NODE.proof(WITNESS_SEQ))
+    report = verify_proof(proof, trust=trust_file(revoked_ms=UTC_MS + 1), allow_software_tpm=True)
+    assert report.outcome is Outcome.VERIFIED
+    assert any("revocation" in limit for limit in report.not_proven)
+    assert not any("revocation" in limit for limit in judge().not_proven)
 
 
 def test_what_a_missing_counter_leaves_open_is_said() -> None:

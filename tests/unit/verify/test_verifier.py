@@ -137,7 +137,7 @@ def test_a_key_that_nobody_vouches_for_is_undecided() -> None:
     report = judge(NODE.proof(WITNESS_SEQ), None)
     undecided(report, "SIGNER_UNANCHORED")
     assert report.root_of_trust is RootOfTrust.SELF_REPORTED
-    assert "nobody" in report.trusted
+    assert report.trusted == "nobody"
 
 
 @pytest.mark.parametrize("trust", [None, TRUST])
@@ -145,6 +145,7 @@ def test_a_head_that_nobody_signed_is_undecided(trust: bytes | None) -> None:
     report = judge(NODE.unsigned_proof(WITNESS_SEQ), trust)
     undecided(report, "LOG_UNSIGNED")
     assert report.root_of_trust is RootOfTrust.SELF_REPORTED
+    assert report.trusted == "nobody"
     assert report.head is not None
     assert report.head.tpm_clock_ms is None
 
@@ -163,7 +164,9 @@ def test_a_file_of_another_format_is_undecided(data: bytes) -> None:
 def test_a_trust_file_of_another_format_is_undecided() -> None:
     body, lines = parse_note(TRUST)
     later = encode_note(body.replace(b"trust/1", b"trust/2"), lines)
-    undecided(judge(NODE.proof(0), later), "TRUST_FORMAT_UNKNOWN")
+    report = judge(NODE.proof(0), later)
+    undecided(report, "TRUST_FORMAT_UNKNOWN")
+    assert report.checks[-1].ok is None
 
 
 # ---- tampering wins over doubt --------------------------------------------------------------
@@ -529,6 +532,7 @@ def test_a_key_that_is_no_attestation_key_is_false(attributes: int, code: str) -
         (ak_public(y_shift=1), "PUBLIC_POINT"),
         (ak_public(curve=0x0010), "PUBLIC_CURVE"),
         (ak_public() + b"\x00", "PUBLIC_TRAILING"),
+        (forge.sized(ak_public()), "PUBLIC_TYPE"),
         (ak_public()[:-1], "PUBLIC_TRUNCATED"),
         (b"", "PUBLIC_TRUNCATED"),
     ],
@@ -578,6 +582,7 @@ def test_a_trust_file_that_is_damaged_is_false(trust: bytes, code: str) -> None:
         ({"ak_public": ak_public(forge.OTHER_AK)}, "TRUST_AK"),
         ({"ak_public": ak_public(attributes=forge.AK_ATTRIBUTES & ~forge.NO_DA)}, "TRUST_AK"),
         ({"ak_public": b"\x00\x01"}, "PUBLIC_TYPE"),
+        ({"ak_public": forge.sized(ak_public())}, "PUBLIC_TYPE"),
         ({"log_pcr": 15}, "TRUST_LOG_PCR"),
         ({"valid_from_ms": UTC_MS + 1}, "TRUST_VALIDITY"),
         ({"valid_until_ms": UTC_MS}, "TRUST_VALIDITY"),
