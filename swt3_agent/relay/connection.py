@@ -65,6 +65,18 @@ class Connection(asyncio.BufferedProtocol):
         return bool(self._exchanges or self._work or self._splitter.held_bytes)
 
     @property
+    def midway(self) -> bool:
+        """Whether a request has been taken up and is not finished."""
+        return self._work is not None
+
+    @property
+    def next_is_small(self) -> bool:
+        """Whether the next request fits one turn."""
+        lines = self._splitter.lines
+        line = lines[0] if lines and self._work is None else b""
+        return isinstance(line, Broken) or len(line) <= self._limits.bytes_per_turn
+
+    @property
     def unfinished_bytes(self) -> int:
         """Size of the line whose end has not come yet."""
         return self._splitter.unfinished_bytes
@@ -92,14 +104,14 @@ class Connection(asyncio.BufferedProtocol):
         self._shared.admission.heard(self)
         self._account()
         self._watch_unfinished()
-        self._shared.turns.take_or_wait(self)
+        self._shared.turns.arrived(self)
 
     def eof_received(self) -> bool:
         self._splitter.end()
         self._account()
         self._watch_unfinished()
         self._ending = True
-        self._shared.turns.take_or_wait(self)
+        self._shared.turns.arrived(self)
         return True  # what is in flight is still answered
 
     def pause_writing(self) -> None:

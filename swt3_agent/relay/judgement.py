@@ -10,6 +10,8 @@ would break the level on this node, and only custody may hold what clearing remo
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import cast
 
 import msgspec
 
@@ -27,11 +29,14 @@ from swt3_agent.relay.structure import check_structure
 
 _FIELDS = Witness.__struct_fields__
 _REQUIRED = len(_FIELDS) - len(Witness.__struct_defaults__)
+_OPTIONAL = slice(_REQUIRED, None)
 _MAY_EXCEED = [
     tuple(name for name in _FIELDS if KEPT_THROUGH[name] < level or name == "ai_context")
     for level in range(MAX_LEVEL + 1)
 ]
 """By level, the fields that clearing might change; it looks at each one by itself."""
+
+_CONTAINERS = frozenset({dict, list})
 
 _values_of = msgspec.structs.astuple
 _decode_any = msgspec.json.Decoder(dict[str, object]).decode
@@ -78,7 +83,7 @@ class BatchJudgement:
     def advance(self, max_bytes: int) -> int:
         """Judge records until ``max_bytes`` of them are; returns how many bytes that were."""
         spent = 0
-        payloads = self.request.payloads
+        payloads, colons = self.request.payloads, self.request.colons
         provenance: dict[tuple[str | None, int], bytes] = {}
         while spent < max_bytes and self._next < len(payloads):
             index = self._next
@@ -86,7 +91,7 @@ class BatchJudgement:
             self._next = index + 1
             spent += len(payload)
             try:
-                witness, exceeding = judge(payload, self._rules)
+                witness, exceeding = judge(payload, colons[index], self._rules)
             except FormatError as error:
                 self._quarantine(index, payload, error)
                 continue
@@ -128,10 +133,11 @@ class BatchJudgement:
         self._dropped.append(rejection)
 
 
-def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
+def judge(payload: bytes, colons: int, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
     """The witness that ``payload`` is, and the names of what exceeds its clearing level.
 
-    The fingerprint of a record that exceeds its level is not looked at.
+    ``colons`` is how many ``:`` bytes ``payload`` has. The fingerprint of a record that exceeds
+    its level is not looked at.
 
     Raises FormatError: BAD_FIELD where it is no witness, repeats a key or is nested too deep;
     BAD_FINGERPRINT where the fingerprint is another's.
@@ -141,23 +147,20 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
         raise _bad_field(f"the record holds more than {limits.max_values} values")
     witness = decode_witness(payload)
     # A key owns one colon: with just the required ones there is nothing else in the record.
-    colons = payload.count(b":")
     if colons != _REQUIRED:
-        exceeding = _judge_optional_fields(payload, witness, colons, rules)
+        exceeding = _judge_optional_fields(payload, colons, witness, rules)
         if exceeding:
             return witness, exceeding
-    if (
-        match_fingerprint(
-            rules.tenant,
-            witness.procedure_id,
-            witness.factor_a,
-            witness.factor_b,
-            witness.factor_c,
-            witness.fingerprint_timestamp_ms,
-            witness.anchor_fingerprint,
-        )
-        is None
-    ):
+    rendering = match_fingerprint(
+        rules.tenant,
+        witness.procedure_id,
+        witness.factor_a,
+        witness.factor_b,
+        witness.factor_c,
+        witness.fingerprint_timestamp_ms,
+        witness.anchor_fingerprint,
+    )
+    if rendering is None:
         raise FormatError(
             Code.BAD_FINGERPRINT.value,
             f"anchor_fingerprint {witness.anchor_fingerprint} does not recompute under tenant "
@@ -168,16 +171,23 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
 
 
 def _judge_optional_fields(
-    payload: bytes, witness: Witness, colons: int, rules: Rules
+    payload: bytes, colons: int, witness: Witness, rules: Rules
 ) -> tuple[str, ...]:
+    """Names of what exceeds the record's clearing level, which is never below the node's."""
     level = max(witness.clearing_level, rules.level)
-    if not _has_just_known_keys(witness, colons):
+    context = witness.ai_context
+    flat = (
+        _CONTAINERS.isdisjoint(map(type, context.values())) if isinstance(context, dict) else None
+    )
+    if not _has_just_known_keys(witness, colons, flat):
         try:
             check_structure(payload, rules.limits.max_depth)
         except FormatError as error:
             raise _bad_field(error.message) from error
         return clear(_decode_any(payload), level)[1]
-    suspects = {
+    if level <= 1 and (context is None or (flat and _is_clean_context(tuple(context), level))):
+        return ()
+    suspects: dict[str, object] = {
         name: value for name in _MAY_EXCEED[level] if (value := getattr(witness, name)) is not None
     }
     if not suspects:
@@ -186,18 +196,22 @@ def _judge_optional_fields(
     return clear(suspects, level)[1]
 
 
-def _has_just_known_keys(witness: Witness, colons: int) -> bool:
-    """Whether as many colons prove that there is no repeated, no unknown and no nested key.
+def _has_just_known_keys(witness: Witness, colons: int, flat: bool | None) -> bool:
+    """Whether so many colons prove that no key is repeated, unknown, or nested below the context.
 
-    An array could still be nested without a key, so a record with one is left to the full check.
+    An array could be nested without a key, so where there is one the full check decides. Empty
+    values are not counted, which leaves those to the full check as well.
     """
-    keys = len(_FIELDS) - _values_of(witness).count(None)
-    context = witness.ai_context
-    if isinstance(context, dict):
-        if list in map(type, context.values()):
-            return False
-        keys += len(context)
-    return colons == keys and witness.references is None
+    keys = _REQUIRED + len(tuple(filter(None, _values_of(witness)[_OPTIONAL])))
+    if flat:
+        keys += len(cast("dict[str, object]", witness.ai_context))
+    return colons == keys and flat is not False and witness.references is None
+
+
+@lru_cache(maxsize=1024)
+def _is_clean_context(names: tuple[str, ...], level: int) -> bool:
+    """Whether a context without nesting keeps all these names: their values make no difference."""
+    return not clear({"ai_context": dict.fromkeys(names, 0)}, level)[1]
 
 
 def _bad_field(fault: str) -> FormatError:

@@ -16,12 +16,14 @@ _LONGEST_CLIENT = 64
 class SubmitRequest:
     """A ``submit``. ``batch_key`` is (client, batch), None where the producer gave neither.
 
-    ``payloads`` are the witnesses exactly as they came, none of them looked at yet.
+    ``payloads`` are the witnesses exactly as they came, none of them looked at yet; ``colons`` is
+    how many ``:`` bytes each of them has.
     """
 
     request_id: str
     batch_key: tuple[str, int] | None
     payloads: list[bytes]
+    colons: list[int]
 
 
 _ABSENT = msgspec.Raw()
@@ -83,14 +85,15 @@ def _submit(
             f"{len(envelope.witnesses)} records in one request, {limits.max_records} at most",
         )
     payloads = list(map(bytes, envelope.witnesses))
-    if line.count(b":") != _colons(envelope, payloads):
+    colons = [payload.count(b":") for payload in payloads]
+    if line.count(b":") != _envelope_colons(envelope) + sum(colons):
         return Refusal(
             request_id,
             Code.INVALID_REQUEST,
             "a key is repeated, or is none of op, id, client, batch, witnesses",
         )
     if not envelope.client and not envelope.batch:
-        return SubmitRequest(request_id, None, payloads)
+        return SubmitRequest(request_id, None, payloads, colons)
     client = _text(envelope.client, _LONGEST_CLIENT)
     batch = _count(envelope.batch)
     if client is None or batch is None:
@@ -100,17 +103,15 @@ def _submit(
             f"client (1 to {_LONGEST_CLIENT} printable characters) and batch (an integer from 0 "
             "to 2^53 - 1) go together",
         )
-    return SubmitRequest(request_id, (client, batch), payloads)
+    return SubmitRequest(request_id, (client, batch), payloads, colons)
 
 
-def _colons(envelope: _Envelope, payloads: list[bytes]) -> int:
-    """How many ``:`` bytes the line has if it has each key of the envelope once and no other."""
+def _envelope_colons(envelope: _Envelope) -> int:
+    """How many ``:`` bytes the line has beside its witnesses, if no key is repeated or unknown."""
     values = [
-        bytes(raw)
-        for raw in (envelope.op, envelope.id, envelope.client, envelope.batch)
-        if raw
+        bytes(raw) for raw in (envelope.op, envelope.id, envelope.client, envelope.batch) if raw
     ]
-    return 1 + len(values) + b"".join(values).count(b":") + b"".join(payloads).count(b":")
+    return 1 + len(values) + b"".join(values).count(b":")
 
 
 def _text(raw: msgspec.Raw, longest: int) -> str | None:

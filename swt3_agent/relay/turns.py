@@ -1,7 +1,9 @@
-"""Whose turn it is: connections with work to do are served in rounds, a bounded portion each.
+"""Whose turn it is: connections with work to do are served a bounded portion at a time.
 
 Without this, sixty-four producers that always have more to send make a single small request wait
-for hundreds of milliseconds.
+for hundreds of milliseconds. Small requests are handled as they arrive. Large ones are taken up
+one after the other, a connection at a time, because working on all of them at once would only
+make each of them as late as the last.
 """
 
 import asyncio
@@ -15,6 +17,16 @@ _log = logging.getLogger(__name__)
 class Worker(Protocol):
     """Something that works in portions."""
 
+    @property
+    def midway(self) -> bool:
+        """Whether a request has been taken up and is not finished."""
+        ...
+
+    @property
+    def next_is_small(self) -> bool:
+        """Whether what is to be done next fits one portion."""
+        ...
+
     def take_turn(self) -> bool:
         """Do one portion; whether there is more to do now."""
         ...
@@ -25,7 +37,7 @@ class Worker(Protocol):
 
 
 class Turns:
-    """Round robin in the event loop, which is given a breath every ``budget_s``."""
+    """Serves in the event loop, which is given a breath every ``budget_s``."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, budget_s: float) -> None:
         self._loop = loop
@@ -39,21 +51,22 @@ class Turns:
         if worker in self._members:
             return
         self._members.add(worker)
-        self._waiting.append(worker)
-        self._schedule()
-
-    def take_or_wait(self, worker: Worker) -> None:
-        """Like ``add``, but with the first portion done at once: nearly always it is the last."""
-        if worker not in self._members and self._serve_one(worker):
-            self.add(worker)
-
-    def _schedule(self) -> None:
+        if worker.midway:
+            self._waiting.appendleft(worker)
+        else:
+            self._waiting.append(worker)
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._serve)
 
+    def arrived(self, worker: Worker) -> None:
+        """``worker`` received something: a small request is handled at once."""
+        if worker in self._members:
+            return
+        if (self._waiting and not worker.next_is_small) or self._serve_one(worker):
+            self.add(worker)
+
     def _serve(self) -> None:
-        self._scheduled = False
         until = self._loop.time() + self._budget_s
         while self._waiting:
             worker = self._waiting.popleft()
@@ -62,8 +75,9 @@ class Turns:
                 self.add(worker)
             if self._loop.time() >= until:
                 break
-        if self._waiting:
-            self._schedule()
+        self._scheduled = bool(self._waiting)
+        if self._scheduled:
+            self._loop.call_soon(self._serve)
 
     def _serve_one(self, worker: Worker) -> bool:
         try:
