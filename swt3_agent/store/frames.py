@@ -15,15 +15,16 @@ from zlib import crc32
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.record import (
+    FLAG_COMMIT_END,
     FLAG_COMMIT_START,
     FRAME_HEAD,
+    KNOWN_FLAGS,
     MAX_BODY,
     RECORD_VERSION,
     Kind,
     Record,
     iter_frames,
 )
-from swt3_agent.store.commit_marks import ends_commit
 from swt3_agent.store.durable import read_exactly
 
 # Head of frame and body in one: length, crc, version, kind, flags, seq, received_ns, n
@@ -107,7 +108,7 @@ def _scan_window(
     seq = first_seq + len(offsets)
     last = first_seq + most
     while at <= limit and seq < last:
-        length, crc, version, kind, flags, frame_seq, received_ns, n = unpack(window, at)
+        length, crc, version, kind, flags, frame_seq, _, n = unpack(window, at)
         end = at + 8 + length
         payload_at = at + 36 + n
         if (
@@ -115,7 +116,7 @@ def _scan_window(
             or end > len(window)
             or version != RECORD_VERSION
             or not 0 < kind <= _MAX_KIND
-            or flags & ~FLAG_COMMIT_START
+            or flags & ~KNOWN_FLAGS
             or not _MIN_BODY <= length <= MAX_BODY
             or payload_at > end
             or payload_at + _unpack_count(window, payload_at - 4)[0] != end
@@ -125,7 +126,7 @@ def _scan_window(
         add(base + at)
         at = end
         seq += 1
-        if ends_commit(received_ns):
+        if flags & FLAG_COMMIT_END:
             ended = seq - first_seq
     return at, ended
 
@@ -198,8 +199,9 @@ def _commit_start_pattern(segment: int) -> "re.Pattern[bytes]":
         + b"(?=[\x01-"  # a look-ahead, so that a chance match does not hide one it overlaps
         + re.escape(bytes([_MAX_KIND]))
         + b"]"
-        + re.escape(FLAG_COMMIT_START.to_bytes(2, "little"))
-        + b".."
+        + b"["
+        + re.escape(bytes([FLAG_COMMIT_START, FLAG_COMMIT_START | FLAG_COMMIT_END]))
+        + b"]\0.."
         + re.escape(segment.to_bytes(6, "little"))
         + b")",
         re.DOTALL,

@@ -16,8 +16,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from swt3_agent.errors import JournalError
-from swt3_agent.protocol.record import FLAG_COMMIT_START, MAX_BODY, Kind, encode_frame
-from swt3_agent.store.commit_marks import marked_time
+from swt3_agent.protocol.record import (
+    FLAG_COMMIT_END,
+    FLAG_COMMIT_START,
+    MAX_BODY,
+    Kind,
+    encode_frame,
+)
 from swt3_agent.store.durable import is_out_of_space
 from swt3_agent.store.segment_file import SEGMENT_RECORDS, SegmentFile
 from swt3_agent.store.segment_keys import SegmentKeys
@@ -193,15 +198,14 @@ class GroupCommit:
         last = seq + sum(len(waiting.drafts) for waiting in batch) - 1
         flags = FLAG_COMMIT_START
         for drafts, _, received_ns, _ in batch:
-            time_ns = marked_time(received_ns, ends_commit=False)
             for kind, provenance, payload in drafts:
                 if seq % SEGMENT_RECORDS == 0 and seq > first_seq:
                     parts.append(self._part(first_seq, frames))
                     frames.clear()
                     first_seq = seq
                 if seq == last:
-                    time_ns = marked_time(received_ns, ends_commit=True)
-                add(encode_frame(seq, kind, flags, time_ns, provenance, payload))
+                    flags |= FLAG_COMMIT_END
+                add(encode_frame(seq, kind, flags, received_ns, provenance, payload))
                 flags = 0
                 seq += 1
         parts.append(self._part(first_seq, frames))

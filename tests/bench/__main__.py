@@ -26,7 +26,7 @@ def main(names: list[str]) -> int:
         return 2
     missed = False
     for name in names or benches:
-        print(f"\n{name}: {benches[name].__doc__.splitlines()[0]}\n", flush=True)
+        print(f"\n{name}: {(benches[name].__doc__ or name).splitlines()[0]}\n", flush=True)
         rows = benches[name].run()
         print(render(rows), flush=True)
         missed = missed or any(row.reached is False for row in rows)

@@ -7,8 +7,13 @@ import msgspec
 from swt3_agent.errors import FormatError, JournalError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.canonical import canonical_json
-from swt3_agent.protocol.record import FLAG_COMMIT_START, MAX_BODY, Kind, Record
-from swt3_agent.store.commit_marks import ends_commit
+from swt3_agent.protocol.record import (
+    FLAG_COMMIT_END,
+    FLAG_COMMIT_START,
+    MAX_BODY,
+    Kind,
+    Record,
+)
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.fsck.findings import Report
 
@@ -37,7 +42,7 @@ class ContentChecker:
         if record.seq == self._next_seq and starts != self._ended:
             what = "starts inside" if starts else "does not start"
             self._report("COMMIT_MARKS", f"record {record.seq}", f"it {what} a commit")
-        self._ended = ends_commit(record.received_ns)
+        self._ended = bool(record.flags & FLAG_COMMIT_END)
         self._next_seq = record.seq + 1
         self._check_provenance(record)
         if record.kind is Kind.EVIDENCE:
