@@ -54,7 +54,7 @@ def _read_integer(reader: Reader, field: str) -> int:
     tag, size = reader.u8(field), reader.u8(field)
     content = reader.take(size, field)
     value = int.from_bytes(content, "big", signed=True)
-    if tag != 0x02 or bytes([tag, size]) + content != _der_integer(abs(value)):
+    if bytes([tag, size]) + content != _der_integer(abs(value)):
         raise reader.fail("DER", f"{field} is not a positive DER integer")
     if not 0 < value < 1 << (8 * P256.size):
         raise reader.fail("RANGE", f"{field} is out of range for P-256")

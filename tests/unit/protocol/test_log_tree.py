@@ -178,6 +178,15 @@ def test_a_duplicated_odd_leaf_is_another_tree() -> None:
     assert tree_root(leaves) != tree_root([*leaves, leaves[-1]])
 
 
+def test_a_path_that_ends_below_the_root_of_its_size_holds_for_nothing() -> None:
+    first, second = some_leaves(2)
+    root_of_two = node_hash(first, second)
+    assert verify_inclusion(first, 0, 2, [second], root_of_two)
+    assert not verify_inclusion(first, 0, 4, [second], root_of_two)
+    assert verify_consistency(1, 2, first, root_of_two, [second])
+    assert not verify_consistency(1, 4, first, root_of_two, [second])
+
+
 def test_an_inner_node_is_no_leaf() -> None:
     leaves = some_leaves(4)
     left = node_hash(leaves[0], leaves[1])

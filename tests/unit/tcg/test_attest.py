@@ -83,6 +83,12 @@ def test_a_field_longer_than_the_tpm_allows_is_refused(offset: int, value: str) 
     assert code_of(patched(QUOTE, offset, value)) == "ATTEST_OVERSIZED"
 
 
+def test_a_bitmap_longer_than_the_tpm_allows_is_refused() -> None:
+    bitmap = SELECT_COUNT + 7
+    longer = QUOTE[:bitmap] + QUOTE[bitmap : bitmap + 3] + bytes(2) + QUOTE[bitmap + 3 :]
+    assert code_of(patched(longer, SELECT_COUNT + 6, "05")) == "ATTEST_OVERSIZED"
+
+
 def test_a_megabyte_is_refused_by_its_length() -> None:
     assert code_of(QUOTE + bytes(1 << 20)) == "ATTEST_OVERSIZED"
 

@@ -80,6 +80,7 @@ def test_every_truncation_is_refused() -> None:
         (AK_TPMT[:18] + b"\x00\x20" + AK_TPMT[20:], "PUBLIC_KDF"),
         (AK_TPMT[:-1] + bytes([AK_TPMT[-1] ^ 1]), "PUBLIC_POINT"),
         (AK_TPMT + bytes(2000), "PUBLIC_OVERSIZED"),
+        (AK_TPMT[:-34] + b"\x00\x21\x00" + AK_TPMT[-32:], "PUBLIC_OVERSIZED"),  # y padded
     ],
 )
 def test_damaged_and_foreign_areas_are_refused_by_name(data: bytes, code: str) -> None:

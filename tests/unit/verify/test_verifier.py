@@ -597,6 +597,12 @@ def test_a_head_that_the_trust_file_does_not_vouch_for_is_false(
     refused(NODE.proof(WITNESS_SEQ), code, trust)
 
 
+def test_a_head_in_the_first_and_last_millisecond_of_the_validity_stands() -> None:
+    for valid in ((UTC_MS, UTC_MS + 1000), (UTC_MS - 1000, UTC_MS + 1)):
+        trust = trust_file(valid_from_ms=valid[0], valid_until_ms=valid[1])
+        assert judge(NODE.proof(0), trust).outcome is Outcome.VERIFIED
+
+
 def test_a_head_older_than_a_revocation_stands() -> None:
     assert judge(NODE.proof(0), trust_file(revoked_ms=UTC_MS + 1)).outcome is Outcome.VERIFIED
 
