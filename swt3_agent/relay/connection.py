@@ -145,15 +145,16 @@ class Connection(asyncio.BufferedProtocol):
         """Handle a bounded portion of what has arrived; whether there is more to do now."""
         budget = self._limits.bytes_per_turn
         while budget > 0 and self._has_work():
-            if self._work is None:
-                self._begin()
-                budget -= _REQUEST_COST
-            elif self._work.judgement.done or self._work.over:
-                work, self._work = self._work, None
-                if not work.over:
+            budget -= _REQUEST_COST
+            work = self._work or self._begin()
+            if work is None:
+                continue
+            if not work.over and not work.blocked:
+                budget -= work.judgement.advance(budget)
+                if work.judgement.done:
                     self._shared.submissions.submit(work)
-            else:
-                budget -= self._work.judgement.advance(budget)
+                    work.over = True
+            self._work = None if work.over else work
         self._account()
         self._send()
         return self._has_work()
@@ -218,17 +219,20 @@ class Connection(asyncio.BufferedProtocol):
             and len(self._exchanges) < self._limits.max_unanswered_per_connection
         )
 
-    def _begin(self) -> None:
+    def _begin(self) -> Work | None:
+        """Take up the next line; what is left to do for it, if anything."""
         line = self._splitter.take()
         if line is Broken.TOO_LONG:
             self._refuse(
                 Code.TOO_LARGE, f"a request is longer than {self._limits.max_request_bytes} bytes"
             )
-        elif line is Broken.UNFINISHED:
+            return None
+        if line is Broken.UNFINISHED:
             self._refuse(Code.INVALID_REQUEST, "the request does not end in a newline")
-        else:
-            exchange, self._work = self._shared.submissions.begin(line, self, self._whence)
-            self._exchanges.append(exchange)
+            return None
+        exchange, work = self._shared.submissions.begin(line, self, self._whence)
+        self._exchanges.append(exchange)
+        return work
 
     def _refuse(self, code: Code, error: str) -> None:
         self._exchanges.append(self._shared.submissions.refuse(UNKNOWN_ID, self, code, error))

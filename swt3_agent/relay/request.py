@@ -26,25 +26,27 @@ class SubmitRequest:
     colons: list[int]
 
 
-_ABSENT = msgspec.Raw()
-
-
 class _Envelope(msgspec.Struct):
-    op: msgspec.Raw = _ABSENT
-    id: msgspec.Raw = _ABSENT
-    client: msgspec.Raw = _ABSENT
-    batch: msgspec.Raw = _ABSENT
-    witnesses: list[msgspec.Raw] | None = None
+    """What nearly every request is."""
+
+    op: str
+    id: str
+    witnesses: list[msgspec.Raw]
+    client: str | None = None
+    batch: int | None = None
 
 
-class _LooseEnvelope(msgspec.Struct):
-    id: msgspec.Raw = _ABSENT
+class _Names(msgspec.Struct):
+    """The texts of a request as they were written, whatever they are."""
+
+    op: msgspec.Raw = msgspec.Raw()
+    id: msgspec.Raw = msgspec.Raw()
+    client: msgspec.Raw = msgspec.Raw()
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
-_decode_loosely = msgspec.json.Decoder(_LooseEnvelope).decode
+_decode_names = msgspec.json.Decoder(_Names).decode
 _decode_text = msgspec.json.Decoder(str).decode
-_decode_count = msgspec.json.Decoder(int).decode
 
 
 def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Refusal:
@@ -58,26 +60,12 @@ def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Refusal:
             line.decode()  # the decoder passes over raw values without looking at their encoding
         envelope: _Envelope = _decode_envelope(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return Refusal(_readable_id(line), Code.INVALID_REQUEST, f"not a request: {error}")
-    request_id = _text(envelope.id, _LONGEST_ID)
-    op = _text(envelope.op, _LONGEST_ID)
-    if request_id is None or op is None:
-        missing = "id" if request_id is None else "op"
-        return Refusal(
-            request_id or UNKNOWN_ID,
-            Code.INVALID_REQUEST,
-            f"{missing} is not a text of 1 to {_LONGEST_ID} printable characters",
-        )
-    if op != "submit":
-        return Refusal(request_id, Code.UNKNOWN_OP, f"op {op!a} is not known here; send submit")
-    return _submit(line, envelope, request_id, limits)
-
-
-def _submit(
-    line: bytes, envelope: _Envelope, request_id: str, limits: IntakeLimits
-) -> SubmitRequest | Refusal:
-    if envelope.witnesses is None:
-        return Refusal(request_id, Code.INVALID_REQUEST, "witnesses is missing")
+        return _refusal_of_malformed(line, str(error))
+    request_id = envelope.id
+    if not _is_name(request_id, _LONGEST_ID):
+        return _invalid(UNKNOWN_ID, f"id is not a text of 1 to {_LONGEST_ID} printable characters")
+    if envelope.op != "submit":
+        return _unknown_op(request_id, envelope.op)
     if len(envelope.witnesses) > limits.max_records:
         return Refusal(
             request_id,
@@ -86,53 +74,65 @@ def _submit(
         )
     payloads = list(map(bytes, envelope.witnesses))
     colons = [payload.count(b":") for payload in payloads]
-    if line.count(b":") != _envelope_colons(envelope) + sum(colons):
-        return Refusal(
-            request_id,
-            Code.INVALID_REQUEST,
-            "a key is repeated, or is none of op, id, client, batch, witnesses",
+    if line.count(b":") - sum(colons) != _envelope_colons(line, envelope):
+        return _invalid(
+            request_id, "a key is repeated, null, or none of op, id, client, batch, witnesses"
         )
-    if not envelope.client and not envelope.batch:
+    client, batch = envelope.client, envelope.batch
+    if client is None and batch is None:
         return SubmitRequest(request_id, None, payloads, colons)
-    client = _text(envelope.client, _LONGEST_CLIENT)
-    batch = _count(envelope.batch)
-    if client is None or batch is None:
-        return Refusal(
+    if (
+        client is None
+        or batch is None
+        or not _is_name(client, _LONGEST_CLIENT)
+        or not 0 <= batch <= MAX_SAFE_INTEGER
+    ):
+        return _invalid(
             request_id,
-            Code.INVALID_REQUEST,
             f"client (1 to {_LONGEST_CLIENT} printable characters) and batch (an integer from 0 "
             "to 2^53 - 1) go together",
         )
     return SubmitRequest(request_id, (client, batch), payloads, colons)
 
 
-def _envelope_colons(envelope: _Envelope) -> int:
+def _envelope_colons(line: bytes, envelope: _Envelope) -> int:
     """How many ``:`` bytes the line has beside its witnesses, if no key is repeated or unknown."""
-    values = [
-        bytes(raw) for raw in (envelope.op, envelope.id, envelope.client, envelope.batch) if raw
-    ]
-    return 1 + len(values) + b"".join(values).count(b":")
+    keys = 3 + (envelope.client is not None) + (envelope.batch is not None)
+    if ":" not in envelope.id and ":" not in (envelope.client or ""):
+        return keys
+    names: _Names = _decode_names(line)  # as written: an escaped colon is no ``:`` byte
+    return keys + bytes(names.id).count(b":") + bytes(names.client).count(b":")
 
 
-def _text(raw: msgspec.Raw, longest: int) -> str | None:
+def _is_name(text: str, longest: int) -> bool:
+    return 1 <= len(text) <= longest and text.isprintable()
+
+
+def _refusal_of_malformed(line: bytes, fault: str) -> Refusal:
+    try:
+        names: _Names = _decode_names(line)
+    except (msgspec.MsgspecError, RecursionError):
+        return _invalid(UNKNOWN_ID, f"not a request: {fault}")
+    request_id = _text(names.id)
+    if not _is_name(request_id, _LONGEST_ID):
+        request_id = UNKNOWN_ID
+    op = _text(names.op)
+    if op not in ("", "submit"):
+        return _unknown_op(request_id, op)
+    return _invalid(request_id, f"not a submit request: {fault}")
+
+
+def _text(raw: msgspec.Raw) -> str:
     try:
         text: str = _decode_text(raw)
-    except msgspec.MsgspecError:
-        return None
-    return text if 1 <= len(text) <= longest and text.isprintable() else None
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    return text
 
 
-def _count(raw: msgspec.Raw) -> int | None:
-    try:
-        count: int = _decode_count(raw)
-    except msgspec.MsgspecError:
-        return None
-    return count if 0 <= count <= MAX_SAFE_INTEGER else None
+def _invalid(request_id: str, fault: str) -> Refusal:
+    return Refusal(request_id, Code.INVALID_REQUEST, fault)
 
 
-def _readable_id(line: bytes) -> str:
-    """The id of a line that is no request, so that its sender can tell which one it was."""
-    try:
-        return _text(_decode_loosely(line).id, _LONGEST_ID) or UNKNOWN_ID
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return UNKNOWN_ID
+def _unknown_op(request_id: str, op: str) -> Refusal:
+    return Refusal(request_id, Code.UNKNOWN_OP, f"op {op!a} is not known here; send submit")

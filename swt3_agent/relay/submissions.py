@@ -39,7 +39,8 @@ _log = logging.getLogger(__name__)
 class Work:
     """A batch on its way to the store.
 
-    ``blocked``: whether the store has it already is being looked up. ``over``: it was answered.
+    ``blocked``: whether the store has it already is being looked up. ``over``: there is nothing
+    more to judge, because it was answered or is the store's now.
     """
 
     pending: PendingBatch
