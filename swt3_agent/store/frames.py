@@ -29,6 +29,7 @@ from swt3_agent.store.durable import read_exactly
 
 # Head of frame and body in one: length, crc, version, kind, flags, seq, received_ns, n
 _HEADS = Struct("<IIBBHQQI")
+_LENGTHS = Struct("<I5xB18xI")  # of these, length, kind and n
 _COUNT_SIZE = 4
 _MIN_BODY = _HEADS.size - FRAME_HEAD.size + _COUNT_SIZE
 _MAX_KIND = max(Kind)
@@ -143,17 +144,17 @@ def _explain(window: bytes, expected_seq: int) -> str:
 
 def split_frames(data: bytes, first_seq: int, count: int) -> RecordSlice:
     """Take ``count`` good frames apart. Checks nothing: see ``scan_segment``."""
-    unpack = _HEADS.unpack_from
+    unpack = _LENGTHS.unpack_from
     kinds: list[int] = []
     contents: list[tuple[bytes, bytes]] = []
     add_kind, add_content = kinds.append, contents.append
     at = 0
     for _ in range(count):
-        length, _, _, kind, _, _, _, n = unpack(data, at)
+        length, kind, n = unpack(data, at)
+        provenance_end = at + 32 + n
         end = at + 8 + length
-        payload_at = at + 36 + n
         add_kind(kind)
-        add_content((data[at + 32 : payload_at - 4], data[payload_at:end]))
+        add_content((data[at + 32 : provenance_end], data[provenance_end + 4 : end]))
         at = end
     return RecordSlice(first_seq, kinds, contents)
 

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from itertools import accumulate, islice
+from operator import itemgetter
 from typing import NamedTuple
 
 from swt3_agent.errors import JournalError
@@ -34,7 +36,9 @@ MAX_WAITING = 64 * 1024 * 1024
 """Bytes that may wait for the disk before producers are told to come back."""
 _MAX_COMMIT = 8 * 1024 * 1024
 """Bytes after which a commit takes no further producer: bounds memory and everyone's wait."""
-_RECORD_OVERHEAD = 36
+_FRAME_OVERHEAD = 36
+
+_provenance_of, _payload_of = itemgetter(1), itemgetter(2)
 
 
 class Draft(NamedTuple):
@@ -104,18 +108,7 @@ class GroupCommit:
 
     def append(self, drafts: Sequence[tuple[Kind, bytes, bytes]]) -> "Future[Commit]":
         """Queue ``drafts``; see ``Journal.append``."""
-        size = 0
-        for _, provenance, payload in drafts:
-            record = len(provenance) + len(payload) + _RECORD_OVERHEAD
-            if record > MAX_BODY:
-                raise JournalError(
-                    "RECORD_TOO_LARGE",
-                    f"a record of {record} bytes is larger than {MAX_BODY}",
-                    remedy="send less in one record",
-                )
-            size += record
-        if not drafts:
-            raise ValueError("an append needs at least one draft")
+        size = _size_of(drafts)
         future: Future[Commit] = Future()
         future.set_running_or_notify_cancel()  # what is queued is written, whoever lost interest
         with self._changed:
@@ -213,12 +206,8 @@ class GroupCommit:
 
     def _part(self, first_seq: int, frames: list[bytes]) -> _Part:
         segment = self._segment(first_seq // SEGMENT_RECORDS)
-        starts = array("Q")
-        at = segment.end
-        for frame in frames:
-            starts.append(at)
-            at += len(frame)
-        return _Part(segment, b"".join(frames), starts)
+        ends = accumulate(map(len, frames), initial=segment.end)
+        return _Part(segment, b"".join(frames), array("Q", islice(ends, len(frames))))
 
     def _segment(self, number: int) -> SegmentFile:
         """The segment ``number``, created with its key where it is new. Raises OSError."""
@@ -272,6 +261,23 @@ class GroupCommit:
             self._queue.clear()
         logger.critical("journal stopped %s", error.message)
         self._fail(batch, error)
+
+
+def _size_of(drafts: Sequence[tuple[Kind, bytes, bytes]]) -> int:
+    """Bytes that ``drafts`` take in a segment. Raises JournalError ``RECORD_TOO_LARGE``."""
+    if not drafts:
+        raise ValueError("an append needs at least one draft")
+    size = len(drafts) * _FRAME_OVERHEAD
+    size += sum(map(len, map(_provenance_of, drafts))) + sum(map(len, map(_payload_of, drafts)))
+    if size > MAX_BODY:  # then one of them may be larger than a frame can hold
+        for _, provenance, payload in drafts:
+            if len(provenance) + len(payload) + _FRAME_OVERHEAD > MAX_BODY:
+                raise JournalError(
+                    "RECORD_TOO_LARGE",
+                    f"a record of {len(payload)} bytes is larger than {MAX_BODY}",
+                    remedy="send less in one record",
+                )
+    return size
 
 
 def _disk_error(error: OSError) -> JournalError:

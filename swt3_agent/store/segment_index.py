@@ -1,6 +1,9 @@
 """What the catalogue keeps of one segment, built in memory from its records."""
 
 from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import msgspec
 
@@ -14,6 +17,7 @@ BUCKETS = 256
 _OFFSET_BITS = SEGMENT_RECORDS.bit_length() - 1
 _BUCKET_SHIFT = 40  # of 48 bits of fingerprint the first eight choose the bucket
 _ANCHORS = frozenset({int(Kind.MINTED), int(Kind.RELAYED)})
+_CHECKPOINT = int(Kind.CHECKPOINT)
 MAX_INTEGER = 2**63 - 1
 
 
@@ -83,24 +87,18 @@ class SegmentIndex:
 
     def add(self, records: RecordSlice) -> None:
         """Index the next records of the segment; what cannot be read is counted by kind only."""
-        seq = records.first_seq
-        self.kinds.update(records.kinds)
-        last_provenance, source = b"", _NOTHING
-        batch_key, batch_first = None, seq
-        for kind, (provenance, payload) in zip(records.kinds, records.contents, strict=True):
-            if provenance != last_provenance:
-                last_provenance, source = provenance, read_provenance(provenance)
-                if source.batch_key != batch_key:
-                    self._add_batch(batch_key, batch_first, seq)
-                    batch_key, batch_first = source.batch_key, seq
-            if kind in _ANCHORS:
-                self._add_anchor(seq, payload, source.verdict)
-            elif kind == Kind.CHECKPOINT:
-                self._add_checkpoint(seq, payload, source.phase)
-            self.last_of_kind[kind] = seq
-            seq += 1
-        self._add_batch(batch_key, batch_first, seq)
-        self.next_seq = seq
+        kinds = bytes(records.kinds)
+        for kind in set(kinds):
+            self.kinds[kind] += kinds.count(kind)
+            self.last_of_kind[kind] = records.first_seq + kinds.rindex(kind)
+        start = 0
+        for source, stop in _runs(records.contents):
+            self._add_batch(source.batch_key, records.first_seq + start, records.first_seq + stop)
+            if _CHECKPOINT in kinds[start:stop]:
+                self._add_checkpoints(records, start, stop, source.phase)
+            self._add_anchors(records, start, stop, source.verdict)
+            start = stop
+        self.next_seq = records.end_seq
 
     def find_fingerprint(self, fingerprint: int) -> list[int]:
         """Sequence numbers of the anchors that bear ``fingerprint``."""
@@ -111,16 +109,25 @@ class SegmentIndex:
             if entry >> _OFFSET_BITS == fingerprint
         ]
 
-    def _add_anchor(self, seq: int, payload: bytes, verdict: str) -> None:
-        try:
-            anchor = _decode_anchor(payload)
-            fingerprint = int(anchor.anchor_fingerprint, 16)
-        except (msgspec.MsgspecError, ValueError):
-            return
-        if len(anchor.anchor_fingerprint) == 12:
-            entry = fingerprint << _OFFSET_BITS | offset_of(seq)
-            self.fingerprints[bucket_of(fingerprint)].append(entry)
-        self.verdicts[anchor.procedure_id, verdict] += 1
+    def _add_anchors(self, records: RecordSlice, start: int, stop: int, verdict: str) -> None:
+        """Every anchor passes here: one tight loop."""
+        fingerprints, decode = self.fingerprints, _decode_anchor
+        procedures: list[str] = []
+        offset = offset_of(records.first_seq)
+        for place in range(start, stop):
+            if records.kinds[place] not in _ANCHORS:
+                continue
+            try:
+                anchor = decode(records.contents[place][1])
+                fingerprint = int(anchor.anchor_fingerprint, 16)
+            except (msgspec.MsgspecError, ValueError):
+                continue
+            if len(anchor.anchor_fingerprint) == 12:
+                entry = fingerprint << _OFFSET_BITS | offset + place
+                fingerprints[fingerprint >> _BUCKET_SHIFT].append(entry)
+            procedures.append(anchor.procedure_id)
+        for procedure, count in Counter(procedures).items():
+            self.verdicts[procedure, verdict] += count
 
     def _add_batch(self, key: tuple[str, int] | None, first: int, end: int) -> None:
         if key is not None:
@@ -128,15 +135,27 @@ class SegmentIndex:
             client, batch = key
             self.last_batches[client] = max(batch, self.last_batches.get(client, batch))
 
-    def _add_checkpoint(self, seq: int, payload: bytes, phase: str) -> None:
-        try:
-            checkpoint = _decode_checkpoint(payload)
-            if phase == "note":
-                self.notes[seq] = parse_body(checkpoint.body.encode()).size
-            elif phase == "quote":
-                self.quotes.append((checkpoint.of, seq))
-        except (msgspec.MsgspecError, FormatError):
-            return
+    def _add_checkpoints(self, records: RecordSlice, start: int, stop: int, phase: str) -> None:
+        for place in range(start, stop):
+            if records.kinds[place] != _CHECKPOINT:
+                continue
+            seq = records.first_seq + place
+            try:
+                checkpoint = _decode_checkpoint(records.contents[place][1])
+                if phase == "note":
+                    self.notes[seq] = parse_body(checkpoint.body.encode()).size
+                elif phase == "quote":
+                    self.quotes.append((checkpoint.of, seq))
+            except (msgspec.MsgspecError, FormatError):
+                continue
+
+
+def _runs(contents: list[tuple[bytes, bytes]]) -> Iterator[tuple[Provenance, int]]:
+    """Provenance, and the place after its last record, for each run of records that share it."""
+    place = 0
+    for provenance, run in groupby(contents, itemgetter(0)):
+        place += len(list(run))
+        yield read_provenance(provenance), place
 
 
 def bucket_of(fingerprint: int) -> int:
