@@ -1,0 +1,78 @@
+"""Envelopes of requests, as strangers may write them."""
+
+import pytest
+
+from swt3_agent.relay.answers import Code, Refusal
+from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.request import SubmitRequest, parse_request
+
+LIMITS = IntakeLimits()
+
+
+def _request(line: bytes) -> SubmitRequest:
+    request = parse_request(line, LIMITS)
+    assert isinstance(request, SubmitRequest), request
+    return request
+
+
+def _refusal(line: bytes) -> Refusal:
+    refusal = parse_request(line, LIMITS)
+    assert isinstance(refusal, Refusal)
+    return refusal
+
+
+def test_witnesses_keep_their_bytes() -> None:
+    request = _request(b'{"op":"submit","id":"i","witnesses":[ {"a" : 1.0} ,"\xc3\xa9",2]}')
+    assert request.payloads == [b'{"a" : 1.0}', b'"\xc3\xa9"', b"2"]
+    assert request.colons == [1, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["urn:uuid:1", "a\\u003ab:c", ":"])
+def test_names_may_hold_colons(name: str) -> None:
+    text = name.replace("\\u003a", ":")
+    written = name.encode()
+    line = b'{"client":"%b","batch":0,"id":"%b","op":"submit","witnesses":[]}' % (written, written)
+    request = _request(line)
+    assert (request.request_id, request.batch_key) == (text, (text, 0))
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [
+        b'"id":"i"',
+        b'"id":"\\u003a"',
+        b'"op":"submit"',
+        b'"client":"\\u003a:"',
+        b'"batch":7',
+        b'"witnesses":[1]',
+        b'"witnesses":[":"]',
+        b'"other":"\\u003a"',
+        b'"other":{"a":[{"b":1}]}',
+    ],
+)
+@pytest.mark.parametrize("name", [b"c", b":", b"\\u003a"])
+def test_no_repeated_or_unknown_key_can_hide(repeated: bytes, name: bytes) -> None:
+    members = b'"op":"submit","id":"i","client":"%b","batch":7,"witnesses":[1]' % name
+    _request(b"{" + members + b"}")
+    for line in (b"{%b,%b}" % (members, repeated), b"{%b,%b}" % (repeated, members)):
+        assert _refusal(line).code is Code.INVALID_REQUEST
+
+
+def test_the_id_of_a_bad_request_is_echoed_where_it_can_be_read() -> None:
+    assert _refusal(b'{"op":"submit","id":"i"}').request_id == "i"
+    assert _refusal(b'{"op":"submit","id":"i","witnesses":[],"x":1}').request_id == "i"
+    assert _refusal(b'{"op":"submit","id":{},"witnesses":[]}').request_id == "?"
+    assert _refusal(b'{"op":"submit","id":"i",').request_id == "?"
+
+
+@pytest.mark.parametrize("line", [b'{"op":"check","tool":"x","id":"1"}', b'{"op":"x:y","id":"1"}'])
+def test_another_op_is_told_from_a_bad_request(line: bytes) -> None:
+    refusal = _refusal(line)
+    assert (refusal.request_id, refusal.code) == ("1", Code.UNKNOWN_OP)
+
+
+def test_one_record_too_many_is_told_with_the_limit() -> None:
+    line = b'{"op":"submit","id":"i","witnesses":[%b]}' % b",".join([b"1"] * 1001)
+    refusal = _refusal(line)
+    assert refusal.code is Code.TOO_LARGE
+    assert "1000" in refusal.error
