@@ -49,7 +49,7 @@ def test_names_exactly_what_clearing_would_change(
 ) -> None:
     anchor = inference_anchor(**extra, clearing_level=declared)
     payload = json.dumps(anchor, separators=None if spaced else (",", ":")).encode()
-    assert _judged(payload, level) == clear(anchor, max(declared, level))[1]
+    assert sorted(_judged(payload, level)) == sorted(clear(anchor, max(declared, level))[1])
 
 
 @given(extra=_payloads, name=st.sampled_from([*_OPTIONAL, "factor_a", "cycle_id"]))
