@@ -7,6 +7,7 @@ depends on it.
 """
 
 import logging
+import re
 import sqlite3
 import threading
 from collections import Counter
@@ -25,6 +26,8 @@ from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import MAX_INTEGER, SegmentIndex, merge_run
+
+_FINGERPRINT = re.compile("[0-9a-f]{12}")
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +133,8 @@ class Catalogue:
 
     def find_fingerprint(self, fingerprint: str) -> list[int]:
         """Sequence numbers of all anchors that bear ``fingerprint`` (12 hex digits), in order."""
+        if not _FINGERPRINT.fullmatch(fingerprint):
+            return []
         self.catch_up()
         number = int(fingerprint, 16)
         with self._lock, _failing():

@@ -92,6 +92,8 @@ class GroupCommit:
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
+        self.idle = threading.Event()
+        """Set while nothing waits to be committed."""
         self._failure: JournalError | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -152,14 +154,18 @@ class GroupCommit:
                 self._stop(batch, error)
             except Exception as error:  # noqa: BLE001  # a bug must not leave producers waiting
                 self._stop(batch, _failed(f"the writer broke down: {error!r}"))
+            del batch  # else its records stay in memory until the next ones come
 
     def _take(self) -> list[_Waiting]:
         """What waits, up to the size of one commit; empty when the journal closes."""
         batch: list[_Waiting] = []
         size = 0
         with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
+            if not self._queue:
+                self.idle.set()
+                while not self._queue and not self._closing:
+                    self._changed.wait()
+                self.idle.clear()
             while self._queue and size < _MAX_COMMIT:
                 waiting = self._queue.popleft()
                 batch.append(waiting)

@@ -25,7 +25,7 @@ def anchor(fingerprint: str, procedure: str = "AI-INF.1", **provenance: object) 
 
 
 def batch(number: int, count: int, client: str = CLIENT, first: int = 0) -> list[Draft]:
-    return [anchor(f"{first + n:012x}", client=client, batch=number, index=n) for n in range(count)]
+    return [anchor(f"{first + n:012x}", client=client, batch=number) for n in range(count)]
 
 
 def rejected(number: int, index: int) -> Draft:
