@@ -2,10 +2,12 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
+TEMPORARY_SUFFIX = ".tmp"
 
 _OUT_OF_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -51,7 +53,8 @@ def write_durably(path: Path, data: bytes) -> None:
 
     Raises OSError; then nothing of it is left under ``path``.
     """
-    temporary = path.with_name(f".{path.name}.tmp")
+    # A name of its own for each thread: two may store the same content at once.
+    temporary = path.with_name(f".{path.name}.{threading.get_ident()}{TEMPORARY_SUFFIX}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, PRIVATE_FILE)
         try:

@@ -26,7 +26,9 @@ class FreshBatches:
 
     def __init__(self) -> None:
         self._noted: deque[_Run] = deque()
-        self._read: deque[tuple[int, int, tuple[str, int]]] = deque()
+        self._order: deque[tuple[int, tuple[str, int]]] = deque()
+        self._runs: dict[tuple[str, int], tuple[int, int]] = {}
+        self._last: dict[str, int] = {}
 
     def note(self, first_seq: int, appends: Sequence[Sequence[tuple[Kind, bytes, bytes]]]) -> None:
         """Remember the records of a commit (``journal.CommitObserver``)."""
@@ -44,25 +46,24 @@ class FreshBatches:
 
     def forget(self, indexed: int) -> None:
         """Drop what is indexed: all records before ``indexed``."""
-        while self._read and self._read[0][1] <= indexed:
-            self._read.popleft()
         while self._noted and self._noted[0].end <= indexed:
             self._noted.popleft()
+        while self._order and self._order[0][0] <= indexed:
+            _, key = self._order.popleft()
+            if self._runs.get(key, (0, 0))[1] <= indexed:
+                self._runs.pop(key, None)
+        if not self._order:
+            self._last.clear()
 
     def find(self, key: tuple[str, int], indexed: int) -> tuple[int, int] | None:
         """Records [first, end) of a batch, as far as they are fresh."""
         self._read_noted(indexed)
-        run = None
-        for first, end, other in self._read:
-            if other == key:
-                run = merge_run(run, first, end)
-        return run
+        return self._runs.get(key)
 
     def last(self, client: str, indexed: int) -> int | None:
         """The highest fresh batch number of ``client``."""
         self._read_noted(indexed)
-        numbers = (batch for _, _, (other, batch) in self._read if other == client)
-        return max(numbers, default=None)
+        return self._last.get(client)
 
     def _read_noted(self, indexed: int) -> None:
         self.forget(indexed)
@@ -70,4 +71,7 @@ class FreshBatches:
             run = self._noted.popleft()
             key = read_provenance(run.provenance).batch_key
             if key is not None:
-                self._read.append((run.first, run.end, key))
+                client, batch = key
+                self._order.append((run.end, key))
+                self._runs[key] = merge_run(self._runs.get(key), run.first, run.end)
+                self._last[client] = max(batch, self._last.get(client, batch))

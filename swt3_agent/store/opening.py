@@ -6,6 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from swt3_agent.errors import JournalError
+from swt3_agent.store.durable import TEMPORARY_SUFFIX
 from swt3_agent.store.frames import FrameScan
 from swt3_agent.store.recovery import TailCut, open_raw_segments
 from swt3_agent.store.sealed import SealedSegment
@@ -52,7 +53,7 @@ def segment_roots(segments: Segments) -> list[bytes]:
 
 def _clean_up(directory: Path) -> None:
     """Finish a sealing that was interrupted: half a sealed file goes, else the raw file goes."""
-    for leftover in directory.glob(".*.tmp"):
+    for leftover in directory.glob(f".*{TEMPORARY_SUFFIX}"):
         leftover.unlink()
     for number in list_segments(directory)[0]:
         raw = directory / f"{segment_name(number)}{RAW_SUFFIX}"

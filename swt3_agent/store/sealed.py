@@ -21,7 +21,13 @@ from zlib import crc32
 import zstandard
 
 from swt3_agent.errors import JournalError
-from swt3_agent.store.durable import PRIVATE_FILE, read_exactly, sync_directory, write_all
+from swt3_agent.store.durable import (
+    PRIVATE_FILE,
+    TEMPORARY_SUFFIX,
+    read_exactly,
+    sync_directory,
+    write_all,
+)
 from swt3_agent.store.segment_file import (
     SEGMENT_RECORDS,
     SLICE_RECORDS,
@@ -133,7 +139,7 @@ def seal(segment: SegmentFile, root: bytes) -> SealedSegment:
     """
     directory = segment.path.parent
     path = sealed_path(directory, segment.number)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
     try:
         _write_sealed(temporary, segment, root)
         temporary.rename(path)

@@ -17,6 +17,7 @@ from swt3_agent.errors import StateError
 from swt3_agent.store.durable import (
     PRIVATE_DIRECTORY,
     PRIVATE_FILE,
+    TEMPORARY_SUFFIX,
     is_out_of_space,
     sync_directory,
     write_durably,
@@ -25,7 +26,7 @@ from swt3_agent.store.durable import (
 STATE_VERSION = 1
 
 _SUBDIRECTORIES = ("journal", "custody", "evidence", "keys")
-_OURS = frozenset({"VERSION", ".VERSION.tmp", "lock", *_SUBDIRECTORIES})
+_BEFORE_VERSION = frozenset({"lock", *_SUBDIRECTORIES})
 _HOLDER_SIZE = 1024  # fixed, so that a reader never sees half of an old and half of a new text
 _PEEK_GRACE_S = 0.02  # a ``peek`` holds the lock for microseconds: not a reason to refuse a start
 
@@ -187,8 +188,8 @@ def _check_ownership(path: Path) -> None:
             f"{path} belongs to uid {path.stat().st_uid}, and this agent runs as {os.geteuid()}",
             remedy="run the agent as the owner, or give it a state directory of its own",
         )
-    names = {entry.name for entry in path.iterdir()}
-    if "VERSION" not in names and not names <= _OURS:
+    names = {entry.name for entry in path.iterdir() if entry.suffix != TEMPORARY_SUFFIX}
+    if "VERSION" not in names and not names <= _BEFORE_VERSION:
         raise StateError(
             "STATE_NOT_OURS",
             f"{path} is not empty and holds no agent state",

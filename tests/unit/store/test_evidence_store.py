@@ -1,5 +1,6 @@
 import errno
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from pathlib import Path
 
@@ -58,3 +59,10 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(
         EvidenceStore(tmp_path).put(b"too much")
     assert (refused.value.code, refused.value.retryable) == ("DISK_FULL", True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_that_store_the_same_evidence_do_not_disturb_each_other(tmp_path: Path) -> None:
+    store = EvidenceStore(tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        digests = set(pool.map(store.put, [b"seen by all"] * 64))
+    assert [path.name for path in tmp_path.iterdir()] == list(digests)

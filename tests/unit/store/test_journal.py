@@ -1,4 +1,6 @@
+import errno
 import json
+import os
 import stat
 import threading
 from pathlib import Path
@@ -365,3 +367,58 @@ def test_provenance_stays_byte_for_byte(open_journal: OpenJournal) -> None:
     provenance = json.dumps({"cgroup": "/ä"}, ensure_ascii=False).encode()
     journal.append([Draft(Kind.RELAYED, provenance, b"{}")]).result()
     assert journal.read(0).provenance == provenance
+
+
+def test_a_disk_that_fails_a_sync_stops_the_journal_for_good(
+    open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = open_journal()
+    append(journal, "acknowledged")
+
+    def broken(_: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swt3_agent.store.segment_file.os.fdatasync", broken)
+        failed = journal.append(drafts(2)).exception()
+    assert isinstance(failed, JournalError)
+    assert (failed.code, failed.retryable) == ("JOURNAL_FAILED", False)
+    assert journal.failure is not None
+    with pytest.raises(JournalError) as refused:
+        journal.append(drafts(1))
+    assert refused.value.code == "JOURNAL_FAILED"
+    assert texts(journal.scan(0)) == ["acknowledged"]
+    journal.close()
+    again = open_journal()
+    assert texts(again.scan(0, 1)) == ["acknowledged"]
+    assert append(again, "goes on") == again.size - 1
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+def test_a_write_that_finds_no_room_is_undone(
+    journal_dir: Path, open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    journal = open_journal()
+    append(journal, "kept")
+    path = journal_dir / "journal" / RAW
+    before = path.read_bytes()
+    pwrite = os.pwrite
+
+    def half_a_write(fd: int, data: bytes, offset: int) -> int:
+        if not bytes(data[:100]).strip(b"\0"):
+            return pwrite(fd, data, offset)  # zeros always go where something was
+        if len(data) <= size // 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(fd, data[: len(data) - size // 2], offset)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swt3_agent.store.durable.os.pwrite", half_a_write)
+        failed = journal.append([draft("x" * size)]).exception()
+    assert isinstance(failed, JournalError)
+    assert (failed.code, failed.retryable) == ("DISK_FULL", True)
+    assert path.read_bytes() == before
+    assert append(journal, "there is room again") == 1
+    journal.close()
+    again = open_journal()
+    assert again.recovered is None
+    assert texts(again.scan(0)) == ["kept", "there is room again"]
