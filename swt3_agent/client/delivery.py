@@ -95,7 +95,7 @@ class Delivery(threading.Thread):
             try:
                 minted = self._minter.mint(Emitted(*emitted))
             except FormatError as error:
-                self._tally.reject(1, error.message)
+                self._tally.reject(1, "an anchor is malformed", error.message)
                 continue
             batch.append(minted)
             size += len(minted)
@@ -131,16 +131,16 @@ class Delivery(threading.Thread):
         try:
             answer = self._connection.ask(line, request_id)
         except OSError as error:
-            self._tally.warn_once(f"{_UNREACHABLE}: {error}")
+            self._tally.warn_once(_UNREACHABLE, str(error))
             return _UNREACHABLE
         if answer.get("ok") is True:
             self._settle(answer, count, skipped)
             return None
-        said = f"{answer.get('code')}: {answer.get('error')}"
+        code, sentence = str(answer.get("code")), str(answer.get("error"))
         if answer.get("retryable") is True:
-            self._tally.warn_once(f"the agent asks to wait: {said}")
-            return said
-        self._tally.reject(count, said)
+            self._tally.warn_once(f"the agent answers {code}", sentence)
+            return f"the agent answers {code}"
+        self._tally.reject(count, f"the agent refuses batches with {code}", sentence)
         return None
 
     def _settle(self, answer: dict[str, Any], count: int, skipped: int) -> None:
@@ -149,7 +149,8 @@ class Delivery(threading.Thread):
         self._tally.deliver(count - len(refused))
         if refused:
             first = refused[0]
-            self._tally.reject(len(refused), f"{first.get('code')}: {first.get('error')}")
+            kind = f"the agent refuses anchors with {first.get('code')}"
+            self._tally.reject(len(refused), kind, str(first.get("error")))
         if skipped and len(refused) == len(results):
             self._tally.report(skipped)
 

@@ -44,16 +44,16 @@ class Tally:
             self._delivered += count
             self._changed.notify_all()
 
-    def reject(self, count: int, reason: str) -> None:
+    def reject(self, count: int, kind: str, reason: str) -> None:
         """``count`` anchors were malformed, or refused by the agent for good."""
-        self.warn_once(reason)
+        self.warn_once(kind, reason)
         with self._changed:
             self._rejected += count
             self._changed.notify_all()
 
     def lose(self, count: int, reason: str) -> None:
         """``count`` anchors that had been taken are given up."""
-        self.warn_once(f"{count} anchors could not be handed over: {reason}")
+        self.warn_once("anchors were lost", f"{count} of them, as {reason}")
         with self._changed:
             self._lost += count
             self._changed.notify_all()
@@ -106,12 +106,11 @@ class Tally:
                 self._changed.wait(left)
         return True
 
-    def warn_once(self, reason: str) -> None:
-        """Log ``reason``, unless its like was logged before: an inference's log is not ours."""
-        kind = reason.partition(":")[0]
+    def warn_once(self, kind: str, detail: str) -> None:
+        """Log the first of its ``kind`` only: an inference's log is not ours to fill."""
         if kind not in self._warned:
             self._warned.add(kind)
-            _log.warning("%s; further cases are only counted", reason)
+            _log.warning("%s: %s; further cases are only counted", kind, detail)
 
     def _dropped(self) -> int:
         overflow = next(self._overflow) - self._overflow_reads
