@@ -351,3 +351,16 @@ def test_a_tpm_that_comes_back_takes_up_the_chain_after_unsigned_heads(node: Nod
     tpm.extend(bytes(32))
     make(node.start(None))
     assert node.start(tpm).findings == ["LOG_PCR_FOREIGN_EXTEND"]
+
+
+def test_a_head_over_heads_alone_is_made_where_one_of_their_records_must_be_covered(
+    node: Node,
+) -> None:
+    agent = node.start(FakeTpm())
+    first = make(agent)
+    assert first.quote_seq is not None
+    assert agent.keeper.checkpoint("prove", covering=first.note.size - 1) is None
+    second = agent.keeper.checkpoint("prove", covering=first.quote_seq)
+    assert second is not None
+    assert second.note.size > first.quote_seq
+    assert agent.keeper.checkpoint("cadence") is None
