@@ -136,8 +136,8 @@ class Node:
             detail = f"{cut.size} bytes that were never acknowledged, before record {cut.seq}"
             self.findings.append(Reason("TORN_TAIL_CUT", detail))
         self.findings += self.heads.recover()
+        self._record_start()  # the first of all records: it names the log
         self._record_key()
-        self._record_start()
         self.watched = watched_collectors(config, self.tpm)
         minter = Minter(config.tenant, config.clearing_level, config.agent_id)
         self.pipeline = Pipeline(minter, self.journal, self.evidence)

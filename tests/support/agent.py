@@ -33,11 +33,11 @@ class AgentProcess:
 
     def start(self) -> "AgentProcess":
         """Start the daemon and wait until it says READY=1."""
+        self.messages = []
         address = self.root / "notify.sock"
         address.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(address))
-        self._notify.settimeout(READY_TIMEOUT_S)
         self._process = subprocess.Popen(
             self.command("run"),
             env={**self.environment, "NOTIFY_SOCKET": str(address)},
@@ -50,8 +50,17 @@ class AgentProcess:
     def await_message(self, wanted: str) -> None:
         """Wait until the daemon has told its service manager ``wanted``."""
         assert self._notify is not None
-        while not any(wanted in message for message in self.messages):
-            self.messages.append(self._notify.recv(4096).decode())
+        assert self._process is not None
+        self._notify.settimeout(0.5)
+        for _ in range(round(READY_TIMEOUT_S / 0.5)):
+            if any(wanted in message for message in self.messages):
+                return
+            try:
+                self.messages.append(self._notify.recv(4096).decode())
+            except TimeoutError:
+                if self._process.poll() is not None:
+                    break
+        raise AssertionError(f"{wanted} was never said; the daemon's exit: {self._process.poll()}")
 
     @property
     def pid(self) -> int:
@@ -121,7 +130,11 @@ class IntakeConnection:
     def __init__(self, path: Path) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(30)
-        self.socket.connect(str(path))
+        try:
+            self.socket.connect(str(path))
+        except OSError:
+            self.socket.close()
+            raise
         self._answers = self.socket.makefile("rb")
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:

@@ -71,6 +71,7 @@ def test_no_acknowledged_record_is_lost_or_repeated_by_kill_9(
             200, 2000
         )
         while sum(len(producer.acknowledged) for producer in producers) < target:
+            assert all(producer.is_alive() for producer in producers), "a producer was let down"
             time.sleep(0.002)  # until so many were acknowledged, however long that takes
         agent.kill()
         agent.start()
