@@ -67,23 +67,25 @@ class Delivery(threading.Thread):
 
     def run(self) -> None:
         poll_s = _SHORTEST_POLL_S
+        while not self._expired():
+            batch = self._take()
+            if batch:
+                self._deliver_or_lose(batch)
+                poll_s = _SHORTEST_POLL_S
+            elif self._stop_at is not None:
+                break
+            else:
+                self._pause(poll_s)
+                poll_s = min(poll_s * 2, _LONGEST_POLL_S)
+        self._connection.close()
+        self._tally.end()
+
+    def _deliver_or_lose(self, batch: list[bytes]) -> None:
         try:
-            while not self._expired():
-                batch = self._take()
-                if batch:
-                    self._deliver(batch)
-                    poll_s = _SHORTEST_POLL_S
-                elif self._stop_at is not None:
-                    break
-                else:
-                    self._pause(poll_s)
-                    poll_s = min(poll_s * 2, _LONGEST_POLL_S)
-        except BaseException:
-            _log.exception("no anchor is sent any more: the client's thread broke down")
-            raise
-        finally:
-            self._connection.close()
-            self._tally.end()
+            self._deliver(batch)
+        except Exception:  # noqa: BLE001  # a bug met by one batch must not cost all later ones
+            _log.exception("a batch of anchors could not be delivered")
+            self._tally.lose(len(batch), "delivering them failed")
 
     def _take(self) -> list[bytes]:
         """Up to a batch of minted anchors from the queue."""

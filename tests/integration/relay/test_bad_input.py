@@ -278,6 +278,8 @@ def test_a_user_outside_of_the_group_is_refused_by_the_kernel(
     for directory in (path.parent, *path.parents[1:3]):
         directory.chmod(directory.stat().st_mode | 0o011)
     program = "import socket,sys;sys.exit(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
-    stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
-    ended = subprocess.run([*stranger, sys.executable, "-c", program, str(path)], check=False)
+    stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c"]
+    if subprocess.run([*stranger, ""], check=False).returncode != 0:
+        pytest.skip("other users may not run this interpreter")
+    ended = subprocess.run([*stranger, program, str(path)], check=False)
     assert ended.returncode == errno.EACCES
