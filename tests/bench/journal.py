@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from swt3_agent.protocol.record import Kind
@@ -158,12 +159,7 @@ def bare_write_us() -> float:
 
 
 def median_us(work: Callable[[int], object]) -> float:
-    return (
-        statistics.median(
-            seconds(lambda number=number: work(number)) for number in range(SYNCHRONOUS)
-        )
-        * 1e6
-    )
+    return statistics.median(seconds(partial(work, number)) for number in range(SYNCHRONOUS)) * 1e6
 
 
 def run() -> list[Row]:
