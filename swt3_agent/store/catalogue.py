@@ -13,7 +13,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -21,57 +20,18 @@ import msgspec
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.store.catalogue_file import CatalogueFile, failed
+from swt3_agent.store.catalogue_rows import BatchRow, HeadEntry, KindCount, Rejection
 from swt3_agent.store.frames import RecordSlice
 from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import MAX_INTEGER, SegmentIndex, merge_run
 
+__all__ = ["BatchRow", "Catalogue", "HeadEntry", "KindCount", "Rejection"]
+
 _FINGERPRINT = re.compile("[0-9a-f]{12}")
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Rejection:
-    """One refused record of a batch: its place in the batch, why, and where it is quarantined."""
-
-    index: int
-    code: str
-    error: str
-    seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRow:
-    """A stored batch: all it takes to answer it once more.
-
-    Its records are ``first_seq`` .. ``first_seq + total - 1``; the refused ones are quarantined.
-    """
-
-    client: str
-    batch: int
-    first_seq: int
-    total: int
-    accepted: int
-    rejected: tuple[Rejection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class HeadEntry:
-    """A checkpoint: sequence numbers of its note and its quote (None: unsigned), and its size."""
-
-    note_seq: int
-    size: int
-    quote_seq: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class KindCount:
-    """How many records of a kind there are, and the last of them."""
-
-    count: int
-    last_seq: int
 
 
 class _QuarantineProvenance(msgspec.Struct):

@@ -12,19 +12,17 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from itertools import accumulate, islice
-from operator import itemgetter
 from typing import NamedTuple
 
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.record import (
     FLAG_COMMIT_END,
     FLAG_COMMIT_START,
-    MAX_BODY,
     Kind,
     encode_frame,
 )
+from swt3_agent.store.drafts import Commit, size_of
 from swt3_agent.store.durable import is_out_of_space
 from swt3_agent.store.segment_file import SEGMENT_RECORDS, SegmentFile
 from swt3_agent.store.segment_keys import SegmentKeys
@@ -36,26 +34,6 @@ MAX_WAITING = 64 * 1024 * 1024
 """Bytes that may wait for the disk before producers are told to come back."""
 _MAX_COMMIT = 8 * 1024 * 1024
 """Bytes after which a commit takes no further producer: bounds memory and everyone's wait."""
-_FRAME_OVERHEAD = 36
-
-_provenance_of, _payload_of = itemgetter(1), itemgetter(2)
-
-
-class Draft(NamedTuple):
-    """A record before it has a number: ``provenance`` is RFC 8785 JSON, ``payload`` exact bytes."""
-
-    kind: Kind
-    provenance: bytes
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Durable records ``first_seq`` .. ``first_seq + count - 1``, received at ``received_ns``."""
-
-    first_seq: int
-    count: int
-    received_ns: int
 
 
 class _Waiting(NamedTuple):
@@ -110,7 +88,7 @@ class GroupCommit:
 
     def append(self, drafts: Sequence[tuple[Kind, bytes, bytes]]) -> "Future[Commit]":
         """Queue ``drafts``; see ``Journal.append``."""
-        size = _size_of(drafts)
+        size = size_of(drafts)
         future: Future[Commit] = Future()
         future.set_running_or_notify_cancel()  # what is queued is written, whoever lost interest
         with self._changed:
@@ -267,23 +245,6 @@ class GroupCommit:
             self._queue.clear()
         logger.critical("journal stopped %s", error.message)
         self._fail(batch, error)
-
-
-def _size_of(drafts: Sequence[tuple[Kind, bytes, bytes]]) -> int:
-    """Bytes that ``drafts`` take in a segment. Raises JournalError ``RECORD_TOO_LARGE``."""
-    if not drafts:
-        raise ValueError("an append needs at least one draft")
-    size = len(drafts) * _FRAME_OVERHEAD
-    size += sum(map(len, map(_provenance_of, drafts))) + sum(map(len, map(_payload_of, drafts)))
-    if size > MAX_BODY:  # then one of them may be larger than a frame can hold
-        for _, provenance, payload in drafts:
-            if len(provenance) + len(payload) + _FRAME_OVERHEAD > MAX_BODY:
-                raise JournalError(
-                    "RECORD_TOO_LARGE",
-                    f"a record of {len(payload)} bytes is larger than {MAX_BODY}",
-                    remedy="send less in one record",
-                )
-    return size
 
 
 def _disk_error(error: OSError) -> JournalError:

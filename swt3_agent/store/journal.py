@@ -12,9 +12,10 @@ from pathlib import Path
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.log_tree import EMPTY_ROOT, leaf_hashes, salts
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.store.drafts import Commit, Draft
 from swt3_agent.store.follower import Follower, FollowerThread
 from swt3_agent.store.frames import RecordSlice
-from swt3_agent.store.group_commit import Commit, Draft, GroupCommit
+from swt3_agent.store.group_commit import GroupCommit
 from swt3_agent.store.opening import open_segments, segment_roots
 from swt3_agent.store.recovery import TailCut
 from swt3_agent.store.sealer import Sealer

@@ -1,7 +1,6 @@
 """Disks that are full, small or not ours: a clear error, and nothing acknowledged is lost."""
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,11 +16,6 @@ from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.state import StateDirectory
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
-needs_setpriv = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None,
-    reason="only root can become a user who is refused something",
-)
-
 FILL_A_LIMITED_FILE = """
 import resource, sys
 from pathlib import Path
@@ -138,40 +132,6 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path: Path, size: int) -> N
         assert (journal.size, journal.recovered) == (int(after), None)
         assert journal.read(int(kept)).payload == b"fits"
     assert check(tmp_path) == []
-
-
-@needs_setpriv
-@pytest.mark.parametrize(
-    ("mode", "owner", "expected"),
-    [
-        (0o700, 0, "STATE_NOT_OURS"),
-        (0o755, 0, "STATE_NOT_OURS"),
-        (0o500, 65534, "STATE_DENIED"),
-        (0o700, 65534, "opened"),
-    ],
-)
-def test_a_user_without_the_right_is_refused_and_told(
-    tmp_path: Path, mode: int, owner: int, expected: str
-) -> None:
-    root = tmp_path / "state"
-    root.mkdir()
-    os.chown(root, owner, owner)
-    root.chmod(mode)
-    for parent in tmp_path.parents[:2]:
-        parent.chmod(0o755)
-    tmp_path.chmod(0o755)
-    result = subprocess.run(
-        [
-            *("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
-            *(sys.executable, "-c", OPEN_STATE, str(root)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "Permission denied" in result.stderr:
-        pytest.skip("nobody may not run this Python")
-    assert result.stdout == f"{expected}\n"
 
 
 @needs_root
