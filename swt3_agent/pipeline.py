@@ -7,9 +7,13 @@ judged is recorded all the same (docs/formats.md, "Verdicts when nothing can be 
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import TimeoutError as NotYet  # the builtin one from Python 3.11 on
+from contextlib import suppress
 from dataclasses import dataclass
 
 from swt3_agent.collect.base import Collector
+from swt3_agent.errors import FormatError, JournalError
 from swt3_agent.protocol.anchor import mint_token
 from swt3_agent.protocol.appraisal import Appraisal, Outcome
 from swt3_agent.protocol.canonical import canonical_json
@@ -51,54 +55,79 @@ class Attestation:
 
 
 class Pipeline:
-    """Runs one collector and records what it saw; safe to call from several threads."""
+    """Runs collectors and records what they saw; safe to call from several threads.
+
+    A collector runs once at a time. Who asks while it runs waits for his turn, since the reading
+    under way may be older than what he wants to see.
+    """
 
     def __init__(self, minter: Minter, journal: Journal, evidence: EvidenceStore) -> None:
         self._minter = minter
         self._journal = journal
         self._evidence = evidence
         self._clock = UniqueMilliseconds()
-        self._running: dict[str, threading.Thread] = {}
+        self._turns: dict[str, threading.Lock] = {}
+        self._readings: dict[str, Future[Reading]] = {}  # the newest of each collector
+        self._stopping = False
+        self._lock = threading.Lock()  # over the two above
 
     def run(self, collector: Collector, appraise: Appraise) -> tuple[Attestation, ...]:
         """Take one reading all the way into the journal; returns when it is durable.
 
         Raises JournalError when it cannot be recorded: nothing is attested that is not kept.
+        ``STOPPING`` after ``stop``.
         """
-        started = time.monotonic()
-        reading = self._collect(collector)
-        duration_ms = round((time.monotonic() - started) * 1000)
-        evidence_record = self._record_evidence(reading, duration_ms)
+        with self._turns.setdefault(collector.name, threading.Lock()):
+            started = time.monotonic()
+            reading = self._collect(collector)
+            duration_ms = round((time.monotonic() - started) * 1000)
+        reading, evidence_record = self._record_evidence(reading, duration_ms)
         return tuple(
             self._record_appraisal(appraisal, evidence_record, duration_ms)
             for appraisal in appraise(reading)
         )
 
+    def stop(self) -> None:
+        """Refuse new runs and end the wait of those under way: a reading may take hours."""
+        with self._lock:
+            self._stopping = True
+            readings = list(self._readings.values())
+        for reading in readings:
+            with suppress(InvalidStateError):  # it has ended
+                reading.set_exception(_stopping())
+
     def _collect(self, collector: Collector) -> Reading:
         """One reading within the collector's timeout; one that hangs is left behind and named."""
-        previous = self._running.get(collector.name)
-        if previous is not None and previous.is_alive():
-            return _no_reading(collector, Lack.BUSY, "COLLECTOR_BUSY", "its last run has not ended")
-        outcome: list[Reading] = []
-
-        def collect() -> None:
-            try:
-                outcome.append(collector.collect())
-            except Exception as error:  # noqa: BLE001  a collector's fault must harm nobody else
-                detail = f"{type(error).__name__}: {error}"
-                outcome.append(_no_reading(collector, Lack.FAILED, "COLLECTOR_FAILED", detail))
-
-        thread = threading.Thread(target=collect, name=f"collect-{collector.name}", daemon=True)
-        self._running[collector.name] = thread
+        with self._lock:
+            if self._stopping:
+                raise _stopping()
+            previous = self._readings.get(collector.name)
+            if previous is not None and not previous.done():
+                detail = "an earlier run has not ended"
+                return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_BUSY", detail)
+            reading = self._readings[collector.name] = Future[Reading]()
+        thread = threading.Thread(
+            target=_take,
+            args=(collector, reading),
+            name=f"collect-{collector.name}",
+            daemon=True,  # one that hangs must not keep the agent from ending
+        )
         thread.start()
-        thread.join(collector.timeout_s)
-        if not outcome:
+        try:
+            return reading.result(collector.timeout_s)
+        except NotYet:
             detail = f"no answer within {collector.timeout_s:g} s"
-            return _no_reading(collector, Lack.BUSY, "COLLECTOR_TIMEOUT", detail)
-        return outcome[0]
+            return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_TIMEOUT", detail)
 
-    def _record_evidence(self, reading: Reading, duration_ms: int) -> int:
-        raw = canonical_json(_raw_evidence(reading))
+    def _record_evidence(self, reading: Reading, duration_ms: int) -> tuple[Reading, int]:
+        """Keep the reading; it, or what stands for one that cannot be kept, and its record."""
+        try:
+            raw = canonical_json(_raw_evidence(reading))
+        except FormatError as error:  # the collector's fault, and it must be seen
+            reading = _no_reading(
+                reading.collector, Lack.FAILED, "EVIDENCE_MALFORMED", error.message
+            )
+            raw = canonical_json(_raw_evidence(reading))
         payload: dict[str, object] = {
             "collector": reading.collector,
             "digest": self._evidence.put(raw),
@@ -110,7 +139,7 @@ class Pipeline:
         }
         provenance = {"listener": "agent", "tenant": self._minter.tenant}
         draft = Draft(Kind.EVIDENCE, canonical_json(provenance), canonical_json(payload))
-        return self._journal.append([draft]).result().first_seq
+        return reading, self._journal.append([draft]).result().first_seq
 
     def _record_appraisal(
         self, appraisal: Appraisal, evidence_record: int, duration_ms: int
@@ -178,13 +207,32 @@ class UniqueMilliseconds:
             return stamp
 
 
-def _no_reading(collector: Collector, lack: Lack, code: str, detail: str) -> Unavailable:
+def _take(collector: Collector, reading: "Future[Reading]") -> None:
+    try:
+        taken = collector.collect()
+    except Exception as error:  # noqa: BLE001  a collector's fault must harm nobody else
+        detail = f"{type(error).__name__}: {error}"
+        taken = _no_reading(collector.name, Lack.FAILED, "COLLECTOR_FAILED", detail)
+    with suppress(InvalidStateError):  # the agent stops: nobody waits any longer
+        reading.set_result(taken)
+
+
+def _no_reading(collector: str, lack: Lack, code: str, detail: str) -> Unavailable:
     return Unavailable(
-        collector=collector.name,
+        collector=collector,
         lack=lack,
         code=code,
         detail=detail,
         remedy="see the agent's log; the next scheduled run tries again",
+    )
+
+
+def _stopping() -> JournalError:
+    return JournalError(
+        "STOPPING",
+        "the agent is stopping and records no new reading",
+        remedy="ask again when it runs",
+        retryable=True,
     )
 
 

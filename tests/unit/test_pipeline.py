@@ -4,12 +4,14 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from swt3_agent.errors import JournalError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline, UniqueMilliseconds
 from swt3_agent.protocol.appraisal import (
     Appraisal,
@@ -145,6 +147,10 @@ def test_a_collector_that_raises_has_failed_and_harms_nobody(node: Node) -> None
     assert "driver on fire" in reason.detail
 
 
+def pipeline_over(node: Node) -> Pipeline:
+    return Pipeline(Minter("LOCAL", 3, None), node.journal, node.evidence)
+
+
 def test_a_collector_that_hangs_is_busy_and_not_started_twice(node: Node) -> None:
     release = threading.Event()
 
@@ -153,7 +159,7 @@ def test_a_collector_that_hangs_is_busy_and_not_started_twice(node: Node) -> Non
         return host()
 
     source = Source(hang, timeout_s=0.05)
-    pipeline = Pipeline(Minter("LOCAL", 3, None), node.journal, node.evidence)
+    pipeline = pipeline_over(node)
     try:
         codes = [
             pipeline.run(source, lambda reading: (appraise_platform(reading),))[0]
@@ -165,6 +171,59 @@ def test_a_collector_that_hangs_is_busy_and_not_started_twice(node: Node) -> Non
         release.set()
     assert codes == ["COLLECTOR_TIMEOUT", "COLLECTOR_BUSY"]
     assert len(source.calls) == 1
+
+
+def test_who_asks_while_a_collector_runs_gets_a_reading_of_his_own(node: Node) -> None:
+    """Not BUSY: that the agent itself is in the way says nothing about the node."""
+    started, release = threading.Event(), threading.Event()
+
+    def slow() -> Reading:
+        started.set()
+        release.wait(30)
+        return host()
+
+    source = Source(slow)
+    pipeline = pipeline_over(node)
+    with ThreadPoolExecutor(2) as asking:
+        runs = [asking.submit(pipeline.run, source, lambda r: (appraise_host(r),))]
+        assert started.wait(30)
+        runs.append(asking.submit(pipeline.run, source, lambda r: (appraise_host(r),)))
+        release.set()
+        outcomes = [run.result(30)[0].appraisal for run in runs]
+    assert [appraisal.reasons for appraisal in outcomes] == [(), ()]
+    assert len(source.calls) == 2
+
+
+def test_a_stop_waits_for_no_reading_and_records_none_after_it(node: Node) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def hash_for_hours() -> Reading:
+        started.set()
+        release.wait(30)
+        return host()
+
+    source = Source(hash_for_hours, timeout_s=30.0)
+    pipeline = pipeline_over(node)
+    with ThreadPoolExecutor(1) as asking:
+        run = asking.submit(pipeline.run, source, lambda r: (appraise_host(r),))
+        try:
+            assert started.wait(30)
+            pipeline.stop()
+            under_way = run.exception(20)
+        finally:
+            release.set()
+    assert isinstance(under_way, JournalError)
+    assert under_way.code == "STOPPING"
+    with pytest.raises(JournalError, match="stopping"):
+        pipeline.run(Source(host, name="other"), lambda r: (appraise_host(r),))
+    assert node.journal.size == 0
+
+
+def test_evidence_that_cannot_be_kept_is_a_failure_that_can(node: Node) -> None:
+    beyond_json = Evidence("source", RootOfTrust.SELF_REPORTED, {"inode": 2**60})
+    (attestation,) = node.run(Source(lambda: beyond_json), appraise_platform)
+    assert [reason.code for reason in attestation.appraisal.reasons] == ["EVIDENCE_MALFORMED"]
+    assert node.payload(attestation.evidence_record)["code"] == "EVIDENCE_MALFORMED"
 
 
 def test_time_stamps_never_repeat_for_equal_factors() -> None:
