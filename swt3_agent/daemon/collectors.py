@@ -21,6 +21,8 @@ from swt3_agent.protocol.appraisal import (
 )
 from swt3_agent.protocol.evidence import Reading
 
+_MARGIN_S = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Watched:
@@ -37,7 +39,12 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
     every = config.intervals
     watched = [
         Watched(HostCollector(interval_s=every.host), one(appraise_host)),
-        Watched(PlatformCollector(tpm, interval_s=every.platform), one(appraise_platform)),
+        Watched(
+            PlatformCollector(
+                tpm, interval_s=every.platform, timeout_s=4 * config.tpm.timeout + _MARGIN_S
+            ),
+            one(appraise_platform),
+        ),
         Watched(
             GpuCollector(library_path=library, interval_s=every.gpu),
             one(partial(appraise_gpu, expected=config.gpu.expected)),

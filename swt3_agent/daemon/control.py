@@ -7,13 +7,13 @@ mode decide who may ask, and it never carries what inference processes send (rel
 import asyncio
 import json
 import logging
-import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from swt3_agent.errors import AgentError, RemoteError
+from swt3_agent.relay.listening import Listener, listen
 from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,10 @@ Operation = Callable[..., Any]
 
 MAX_REQUEST_BYTES = 64 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-SOCKET_MODE = 0o660
+OPERATORS = "swt3"
+"""The group that may ask. Never the clients': an inference process has no questions to ask."""
+PATIENCE_S = 5.0
+"""How long a stop waits for answers under way."""
 
 
 class ControlServer:
@@ -31,35 +34,52 @@ class ControlServer:
     def __init__(self, path: Path, operations: Mapping[str, Operation]) -> None:
         self._path = path
         self._operations = operations
+        self._file: Listener | None = None
         self._server: asyncio.Server | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self) -> None:
-        """Listen. The caller holds the state directory's lock, so what lies there is stale."""
-        self._path.unlink(missing_ok=True)
-        umask = os.umask(0o777 & ~SOCKET_MODE)
-        try:
-            self._server = await asyncio.start_unix_server(
-                self._serve, path=str(self._path), limit=MAX_REQUEST_BYTES
-            )
-        finally:
-            os.umask(umask)
+        """Listen. Raises StateError as :func:`swt3_agent.relay.listening.listen` does."""
+        self._file = listen(self._path, OPERATORS)
+        self._server = await asyncio.start_unix_server(
+            self._serve, sock=self._file.socket, limit=MAX_REQUEST_BYTES
+        )
 
     async def stop(self) -> None:
-        """Stop listening and remove the socket."""
-        if self._server is not None:
-            self._server.close()
-            self._path.unlink(missing_ok=True)
+        """Stop listening, remove the socket, and close once the answers under way are sent."""
+        if self._server is None or self._file is None:
+            return
+        self._file.remove_file()
+        self._server.close()
+        if self._answering:
+            await asyncio.wait(self._answering, timeout=PATIENCE_S)
+        handlers = [task for task in self._connections.values() if task is not None]
+        for writer in self._connections:
+            writer.transport.abort()
+        if handlers:
+            await asyncio.wait(handlers, timeout=PATIENCE_S)
+        self._server = self._file = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections[writer] = asyncio.current_task()
         try:
             while line := await reader.readline():
-                answer = await self._answer(line)
-                writer.write(json.dumps(answer).encode() + b"\n")
-                await writer.drain()
-        except (ConnectionError, ValueError):  # ValueError: a line over the limit
-            logger.warning("control request dropped %s", fields(limit=MAX_REQUEST_BYTES))
+                task = asyncio.create_task(self._respond(line, writer))
+                self._answering.add(task)
+                task.add_done_callback(self._answering.discard)
+                await task
+        except ValueError:
+            logger.warning("control request dropped: too long %s", fields(limit=MAX_REQUEST_BYTES))
+        except ConnectionError:
+            logger.info("control connection lost")
         finally:
+            del self._connections[writer]
             writer.close()
+
+    async def _respond(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+        await writer.drain()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
@@ -97,7 +117,9 @@ def call(path: Path, operation: str, arguments: Mapping[str, Any], timeout_s: fl
                 line = answers.readline(MAX_ANSWER_BYTES)
     except PermissionError as error:
         raise RemoteError(
-            "CONTROL_DENIED", f"{path} may not be used by this user", remedy="be root or swt3"
+            "CONTROL_DENIED",
+            f"{path} may not be used by this user",
+            remedy=f"run it as the agent's user, or as one in the group {OPERATORS}",
         ) from error
     except TimeoutError as error:
         raise RemoteError(

@@ -141,7 +141,10 @@ class Node:
         self.watched = watched_collectors(config, self.tpm)
         minter = Minter(config.tenant, config.clearing_level, config.agent_id)
         self.pipeline = Pipeline(minter, self.journal, self.evidence)
-        self.checkpoint("start")
+        try:
+            self.checkpoint("start")
+        except TpmError as error:  # its note waits in the journal and is signed first next time
+            logger.warning("no head at the start %s", fields(code=error.code, why=error))
 
     def _find_log_id(self) -> str:
         """The random name of this log, which its first record states."""
@@ -153,6 +156,7 @@ class Node:
     def _record_start(self) -> None:
         """The BOOT record: who starts, on what, and what opening found."""
         identity = self.tpm_identity
+        log_pcr = self._read_log_pcr()
         self._append(
             Kind.BOOT,
             {
@@ -170,16 +174,21 @@ class Node:
                     "vendor": identity.vendor,
                     "firmware": identity.firmware,
                 },
-                "log_pcr": self._log_pcr(),
+                "log_pcr": log_pcr,
                 "findings": [{"code": f.code, "detail": f.detail} for f in self.findings],
             },
         )
 
-    def _log_pcr(self) -> dict[str, object] | None:
+    def _read_log_pcr(self) -> dict[str, object] | None:
         if self.tpm is None or self.tpm_identity is None:
             return None
         index = self.config.tpm.log_pcr
-        return {"index": index, "value": self.tpm.read_pcrs((index,))[index].hex()}
+        try:
+            value = self.tpm.read_pcrs((index,))[index]
+        except TpmError as error:  # lost since it was reached
+            self.findings.append(Reason(error.code, error.message, error.remedy))
+            return None
+        return {"index": index, "value": value.hex()}
 
     def _record_key(self) -> None:
         """The KEY record of an attestation key that the log does not know yet."""

@@ -14,7 +14,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
-from swt3_agent.errors import StateError, UsageError
+from swt3_agent.errors import StateError, TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.relay.counters import IntakeCounters
@@ -113,7 +113,8 @@ def quote(node: Node, nonce: str) -> dict[str, Any]:
     """The TPM's signature over a challenge and the boot state (docs/formats.md, quote)."""
     if node.tpm is None or node.tpm_identity is None:
         assert node.tpm_lack is not None  # noqa: S101  opening sets one or the other
-        raise node.tpm_lack
+        lack = node.tpm_lack
+        raise TpmError(lack.code, lack.message, remedy=lack.remedy)  # one object keeps every trace
     answer = node.tpm.challenge(bytes.fromhex(nonce))
     public = parse_public(answer.ak_public)
     return {

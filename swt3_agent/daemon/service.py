@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Mapping
 from datetime import datetime, timezone
 
 import sdnotify
@@ -22,19 +22,20 @@ from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
+STATUS_PERIOD_S = 10.0
 _EXECUTOR_THREADS = 8  # one for each collector and the heads, so that a slow one delays no other
 
 
-def run(config: Config, on_ready: Callable[[], None] = lambda: None) -> None:
+def run(config: Config) -> None:
     """Run the daemon until SIGTERM or SIGINT; every commit under way is finished first.
 
     Raises AgentError when it cannot start: configuration, state directory, journal, sockets.
     """
     with Node(config) as node:
-        asyncio.run(_serve(config, node, on_ready))
+        asyncio.run(_serve(config, node))
 
 
-async def _serve(config: Config, node: Node, on_ready: Callable[[], None]) -> None:
+async def _serve(config: Config, node: Node) -> None:
     notifier = sdnotify.SystemdNotifier()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -56,14 +57,14 @@ async def _serve(config: Config, node: Node, on_ready: Callable[[], None]) -> No
         scheduler.start()
         logger.info("ready %s", fields(socket=config.socket, tenant=config.tenant))
         notifier.notify("READY=1")
-        on_ready()
         await _watch(notifier, node, stop)
     finally:
         notifier.notify("STOPPING=1")
         logger.info("stopping")
-        if scheduler.running:
-            scheduler.shutdown(wait=False)
+        node.pipeline.stop()
         await intake.stop()
+        if scheduler.running:  # its jobs use what closes next; none waits for a reading any longer
+            await asyncio.to_thread(scheduler.shutdown)
         await control.stop()
         await asyncio.to_thread(_checkpoint, node, "stop")
 
@@ -115,7 +116,7 @@ def _checkpoint(node: Node, reason: str) -> None:
 
 async def _watch(notifier: sdnotify.SystemdNotifier, node: Node, stop: asyncio.Event) -> None:
     """Tell the service manager that the loop and the journal's writer are alive, until stopped."""
-    period_s = int(os.environ.get("WATCHDOG_USEC", "20000000")) / 2_000_000
+    period_s = _watch_period_s(os.environ)
     while not stop.is_set():
         if node.journal.failure is None:
             notifier.notify(f"WATCHDOG=1\nSTATUS=log of {node.journal.size} records")
@@ -125,3 +126,11 @@ async def _watch(notifier: sdnotify.SystemdNotifier, node: Node, stop: asyncio.E
             await asyncio.wait_for(stop.wait(), period_s)
         except asyncio.TimeoutError:
             continue
+
+
+def _watch_period_s(environ: Mapping[str, str]) -> float:
+    """Half of what the service manager allows between signs of life (sd_watchdog_enabled(3))."""
+    microseconds = environ.get("WATCHDOG_USEC", "")
+    if microseconds.isdecimal() and int(microseconds) > 0:
+        return int(microseconds) / 2_000_000
+    return STATUS_PERIOD_S

@@ -1,23 +1,36 @@
 """A real daemon in a process of its own, and the command line beside it."""
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 READY_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 60.0
 CLI_TIMEOUT_S = 120.0
 
 
 class AgentProcess:
     """`swt3-agent run` over a private directory; readiness is what it tells its service manager."""
 
-    def __init__(self, root: Path, tcti: str = "none", **environment: str) -> None:
+    def __init__(
+        self,
+        root: Path,
+        tcti: str = "none",
+        *,
+        arguments: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
+        """``arguments`` are those of `run`."""
         self.root = root
+        self.log = root / "agent.log"  # a file: a pipe that nobody reads would stop the daemon
         self.state_dir = root / "state"
         self.intake = root / "intake.sock"
         self.messages: list[str] = []
@@ -28,7 +41,8 @@ class AgentProcess:
             "SWT3_TPM_TCTI": tcti,
             **environment,
         }
-        self._process: subprocess.Popen[str] | None = None
+        self._arguments = arguments
+        self._process: subprocess.Popen[bytes] | None = None
         self._notify: socket.socket | None = None
 
     def start(self) -> "AgentProcess":
@@ -38,13 +52,17 @@ class AgentProcess:
         address.unlink(missing_ok=True)
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(address))
-        self._process = subprocess.Popen(
-            self.command("run"),
-            env={**self.environment, "NOTIFY_SOCKET": str(address)},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.await_message("READY=1")
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self.command("run", *self._arguments),
+                env={**self.environment, "NOTIFY_SOCKET": str(address)},
+                stderr=log,
+            )
+        try:
+            self.await_message("READY=1")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
     def await_message(self, wanted: str) -> None:
@@ -60,7 +78,19 @@ class AgentProcess:
             except TimeoutError:
                 if self._process.poll() is not None:
                     break
-        raise AssertionError(f"{wanted} was never said; the daemon's exit: {self._process.poll()}")
+        log = self.log.read_text()
+        raise AssertionError(f"{wanted} was never said; exit {self._process.poll()}; log: {log}")
+
+    def await_open_file(self, path: Path) -> None:
+        """Wait until the daemon has ``path`` open."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while time.monotonic() < deadline:
+            for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    if descriptor.readlink() == path:
+                        return
+            time.sleep(0.005)
+        raise AssertionError(f"{path} was never opened")
 
     @property
     def pid(self) -> int:
@@ -79,10 +109,15 @@ class AgentProcess:
         assert self._process is not None
         assert self._notify is not None
         process, self._process = self._process, None
-        process.send_signal(number)
-        _, log = process.communicate(timeout=60)
         self._notify.close()
-        return process.returncode, log
+        process.send_signal(number)
+        try:
+            code = process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
+            raise
+        return code, self.log.read_text()
 
     def __enter__(self) -> "AgentProcess":
         return self.start()

@@ -8,21 +8,25 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.daemon.control import MAX_REQUEST_BYTES, ControlServer, Operation, call
-from swt3_agent.errors import AgentError, RemoteError, UsageError
+from swt3_agent.errors import AgentError, RemoteError, StateError, UsageError
 
 
 @contextmanager
-def serving(path: Path, **operations: Operation) -> Iterator[None]:
+def serving(path: Path, **operations: Operation) -> Iterator[asyncio.AbstractEventLoop]:
     """A control server in a thread of its own, for blocking calls from the test."""
     loop = asyncio.new_event_loop()
     server = ControlServer(path, operations)
-    loop.run_until_complete(server.start())
-    thread = threading.Thread(target=loop.run_forever)
+    try:
+        loop.run_until_complete(server.start())
+    except BaseException:
+        loop.close()
+        raise
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
-        yield
+        yield loop
     finally:
-        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(server.stop(), loop).result(20)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.run_until_complete(loop.shutdown_default_executor())
@@ -100,6 +104,39 @@ def test_a_slow_operation_holds_up_no_other(tmp_path: Path) -> None:
         finally:
             release.set()
             waiting.join(10)
+
+
+def test_a_stop_sends_the_answer_under_way_and_ends_silent_connections(tmp_path: Path) -> None:
+    heard, release = threading.Event(), threading.Event()
+
+    def slow() -> str:
+        heard.set()
+        assert release.wait(30)
+        return "in time"
+
+    answers: list[object] = []
+    asking = threading.Thread(
+        target=lambda: answers.append(call(tmp_path / "c", "slow", {}, 30)), daemon=True
+    )
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.settimeout(10)
+        with serving(tmp_path / "c", slow=slow) as loop:
+            silent.connect(str(tmp_path / "c"))
+            asking.start()
+            assert heard.wait(10)
+            loop.call_soon_threadsafe(release.set)
+        assert silent.recv(1) == b""
+    asking.join(10)
+    assert answers == ["in time"]
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_is_no_socket_is_not_removed(tmp_path: Path) -> None:
+    (tmp_path / "c").write_text("mine")
+    with pytest.raises(StateError) as caught, serving(tmp_path / "c"):
+        pass
+    assert caught.value.code == "SOCKET_NOT_OURS"
+    assert (tmp_path / "c").read_text() == "mine"
 
 
 def test_a_daemon_that_is_not_there_is_named(tmp_path: Path) -> None:
