@@ -7,16 +7,12 @@ import secrets
 from collections.abc import Mapping
 from typing import Protocol
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
 from swt3_agent.tcg.attest import Attest, AttestType, QuoteInfo, parse_attest
+from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
-from swt3_agent.tcg.public import EccPublic, check_ak, parse_public
+from swt3_agent.tcg.public import check_ak, parse_public
 
 NONCE_SIZE = 20  # never 32: that length belongs to checkpoints (docs/formats.md)
 _ATTEMPTS = 3  # an active IMA extends PCR 10 between the quote and the reading of the registers
@@ -116,12 +112,14 @@ def _verified_quote(source: QuoteSource) -> dict[str, object]:
 def verify_quote(quote: Quote, nonce: bytes) -> dict[str, object]:
     """Verify ``quote`` as the answer to ``nonce`` and give it as claims.
 
-    Raises ``FormatError``: the codes of ``parse_attest``, ``parse_public`` and ``check_ak``, and
-    QUOTE_SIGNATURE, QUOTE_TYPE, QUOTE_NONCE, QUOTE_SELECTION, QUOTE_PCR_DIGEST.
+    Raises ``FormatError``: the codes of ``parse_attest``, ``parse_public``, ``check_ak`` and
+    ``has_signed``, and QUOTE_SIGNATURE, QUOTE_TYPE, QUOTE_NONCE, QUOTE_SELECTION,
+    QUOTE_PCR_DIGEST.
     """
     public = parse_public(quote.ak_public)
     check_ak(public)
-    _check_signature(public, quote)
+    if not has_signed(public, quote.attest, quote.signature_der):
+        raise _broken("QUOTE_SIGNATURE", "its signature is not the attestation key's")
     attest = parse_attest(quote.attest)
     info = _check_answers(attest, nonce)
     if info.selection != sha256_selection(quote.pcrs):
@@ -140,16 +138,6 @@ def verify_quote(quote: Quote, nonce: bytes) -> dict[str, object]:
         "ak_name": public.name().hex(),
         "digest": info.digest.hex(),
     }
-
-
-def _check_signature(public: EccPublic, quote: Quote) -> None:
-    key = load_der_public_key(public.spki_der())
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise _broken("QUOTE_SIGNATURE", "the attestation key is no ECC key")
-    try:
-        key.verify(quote.signature_der, quote.attest, ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        raise _broken("QUOTE_SIGNATURE", "its signature is not the attestation key's") from None
 
 
 def _check_answers(attest: Attest, nonce: bytes) -> QuoteInfo:

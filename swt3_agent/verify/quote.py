@@ -2,10 +2,6 @@
 
 from dataclasses import dataclass
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import (
     QuoteSignature,
@@ -17,10 +13,9 @@ from swt3_agent.protocol.checkpoint import (
 )
 from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
-from swt3_agent.tcg.curves import P256
+from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic
-from swt3_agent.tcg.signature import der_to_tpmt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +47,8 @@ def check_signature(quote: QuoteSignature, ak: EccPublic) -> None:
     Raises FormatError ``NOTE_SIGNATURE``, ``AK_CURVE``, or ``SIGNATURE_*`` for bytes that are not
     the one DER encoding of a signature.
     """
-    if ak.curve is not P256:
-        raise _refusal("AK_CURVE", f"the AK lies on {ak.curve.name}, not on P-256")
-    der_to_tpmt(quote.signature_der)
-    point = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), b"\x04" + ak.x + ak.y)
-    try:
-        point.verify(quote.signature_der, quote.attest, ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        raise _refusal("NOTE_SIGNATURE", "the AK did not sign this attestation") from None
+    if not has_signed(ak, quote.attest, quote.signature_der):
+        raise _refusal("NOTE_SIGNATURE", "the AK did not sign this attestation")
 
 
 def check_attest(data: bytes, body: bytes) -> tuple[Attest, QuoteInfo]:

@@ -54,7 +54,7 @@ def describe_mapped(maps: str) -> LibraryReading:
         status = os.fstat(descriptor)
         return LibraryReading(
             path=path,
-            inode=inode,
+            inode=str(inode),
             uid=status.st_uid,
             sha256=_digest(descriptor),
             consistent=len(mapped) == 1 and status.st_ino == inode,

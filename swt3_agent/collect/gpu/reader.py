@@ -9,7 +9,9 @@ GPU anything.
 """
 
 import contextlib
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from ctypes import byref
@@ -40,6 +42,8 @@ _LINK_REMOTE_PORT = 146
 _SWITCH_LINKS = 147
 _LINK_STATE = 165
 _RECOVERY_ACTION = 230
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # A driver that claims more than this is not believed: nvml.h knows 36 links.
 _MOST_GPUS = 256
@@ -271,8 +275,14 @@ def _library_failure(error: OSError) -> Failure:
     return Failure("library", code, str(error))
 
 
+def _end_with_parent() -> None:
+    """Be killed when the thread that started us ends: it waits for us, unless its agent ended."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print one report on standard output, which nothing else can write to."""
+    _end_with_parent()
     output = os.dup(1)  # not inherited, so that no helper that the driver starts holds it open
     os.dup2(2, 1)
     library = Path(arguments[1]) if arguments[:1] == ["--library"] else None

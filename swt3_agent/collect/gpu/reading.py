@@ -100,7 +100,7 @@ class LibraryReading(msgspec.Struct, frozen=True):
     """
 
     path: str
-    inode: int
+    inode: str  # in decimal: 64 bits are more than JSON carries exactly
     uid: int
     sha256: str
     consistent: bool

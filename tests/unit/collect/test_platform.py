@@ -111,7 +111,7 @@ OTHER_KEY = ec.derive_private_key(4242, ec.SECP256R1())
         pytest.param(PaperTpm(key=OTHER_KEY), "QUOTE_SIGNATURE", id="another key signed"),
         pytest.param(
             PaperTpm(forge=lambda signed: replace(signed, signature_der=b"")),
-            "QUOTE_SIGNATURE",
+            "SIGNATURE_TRUNCATED",
             id="no signature",
         ),
         pytest.param(

@@ -27,7 +27,7 @@ def library(tmp_path: Path) -> Path:
 def test_the_mapped_file_is_described_and_hashed(library: Path) -> None:
     found = describe_mapped(PROLOGUE + mapping(library))
     assert found.path == str(library)
-    assert found.inode == library.stat().st_ino
+    assert found.inode == str(library.stat().st_ino)
     assert found.uid == library.stat().st_uid
     assert found.sha256 == hashlib.sha256(b"ELF").hexdigest()
     assert found.consistent
