@@ -27,6 +27,9 @@ DEFAULT_CLEARING_LEVEL = 3  # no ledger is configured in this version: nothing m
 NO_TPM = "none"
 
 _MAX_FILE_BYTES = 1 << 20
+_MAX_NAME = 128  # characters
+_MAX_TPM_TIMEOUT_S = 600
+_MAX_INTERVAL_S = 366 * 24 * 3600
 
 
 class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -265,15 +268,45 @@ def _checked(settings: FileSettings, source: str) -> Config:
         f"is {agent.tpm.log_pcr}",
         f"choose one of {sorted(LOG_PCRS)}: software can reset 16 and 23, the boot uses others",
     )
-    require(agent.tpm.timeout > 0, "agent.tpm.timeout", "is not positive", "give seconds, say 30")
+    require(
+        settings.agent_id is None
+        or (settings.agent_id.isprintable() and 0 < len(settings.agent_id) <= _MAX_NAME),
+        "agent_id",
+        f"is not 1 to {_MAX_NAME} printable characters",
+        "give a short name",
+    )
+    require(
+        0 < agent.tpm.timeout <= _MAX_TPM_TIMEOUT_S,
+        "agent.tpm.timeout",
+        f"is not within 0 to {_MAX_TPM_TIMEOUT_S}",
+        "give seconds, say 30",
+    )
     for name in Intervals.__struct_fields__:
         require(
-            getattr(agent.intervals, name) >= 1,
+            1 <= getattr(agent.intervals, name) <= _MAX_INTERVAL_S,
             f"agent.intervals.{name}",
-            "is under a second",
+            f"is not within 1 to {_MAX_INTERVAL_S}",
             "give seconds",
         )
+    require(
+        agent.gpu.expected is None or agent.gpu.expected >= 0,
+        "agent.gpu.expected",
+        "is negative",
+        "give how many accelerators this node must have",
+    )
     for index, model in enumerate(agent.models):
+        require(
+            model.name.isprintable() and 0 < len(model.name) <= _MAX_NAME,
+            f"agent.models[{index}].name",
+            f"is not 1 to {_MAX_NAME} printable characters",
+            "give a short name",
+        )
+        require(
+            Path(model.path).is_absolute(),
+            f"agent.models[{index}].path",
+            "is not an absolute path",
+            "write the path from / on: the agent runs in a directory of its own",
+        )
         require(
             model.approved is None or re.fullmatch("[0-9a-f]{64}", model.approved) is not None,
             f"agent.models[{index}].approved",
@@ -286,8 +319,8 @@ def _checked(settings: FileSettings, source: str) -> Config:
         tenant=settings.tenant_id,
         clearing_level=settings.clearing_level,
         agent_id=settings.agent_id,
-        state_dir=Path(agent.state_dir),
-        socket=Path(agent.socket),
+        state_dir=Path(agent.state_dir).absolute(),  # verbs find the daemon from any directory
+        socket=Path(agent.socket).absolute(),
         tpm=agent.tpm,
         intervals=agent.intervals,
         gpu=agent.gpu,

@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from types import ModuleType
 
+from swt3_agent.cli.text import printable
 from swt3_agent.errors import AgentError, MissingExtraError
 
 EXIT_INTERRUPTED = 130
@@ -64,6 +65,8 @@ def main(argv: list[str] | None = None) -> int:
         # The reader (`| head`) has seen enough. Python would complain again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _report(_os_error(error), as_json="--json" in rest)
     return code
 
 
@@ -99,11 +102,21 @@ def _load(verb: Verb) -> ModuleType:
         ) from error
 
 
+def _os_error(error: OSError) -> AgentError:
+    """The error for what no part of the agent foresaw: a full disk, a path that cannot be made."""
+    where = "" if error.filename is None else f"{error.filename}: "
+    return AgentError(
+        "SYSTEM",
+        f"{where}{error.strerror or error}",
+        remedy="check that path, its permissions and the room on its disk",
+    )
+
+
 def _report(error: AgentError, *, as_json: bool) -> int:
     if as_json:
         body = {"code": error.code, "message": error.message, "remedy": error.remedy}
         print(json.dumps({"error": body}))
     else:
-        print(f"swt3-agent: {error.message}", file=sys.stderr)
-        print(f"  remedy: {error.remedy} [{error.code}]", file=sys.stderr)
+        print(f"swt3-agent: {printable(error.message)}", file=sys.stderr)
+        print(f"  remedy: {printable(error.remedy)} [{error.code}]", file=sys.stderr)
     return error.exit_code

@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.text import printable
 from swt3_agent.daemon.operations import ask
 from swt3_agent.telemetry import configure_logging
 
@@ -43,4 +44,4 @@ def attestation_line(row: dict[str, Any]) -> str:
         lines.append(f"             {reason['code']}: {reason['detail']}")
         if reason["remedy"]:
             lines.append(f"               remedy: {reason['remedy']}")
-    return "\n".join(lines)
+    return printable("\n".join(lines))

@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.text import printable
 from swt3_agent.store.fsck import check
 
 EXIT_DAMAGED = 3
@@ -40,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         for finding in findings:
-            print(f"{finding.code} {finding.where}: {finding.detail}")
+            print(printable(f"{finding.code} {finding.where}: {finding.detail}"))
             print(f"  remedy: {finding.remedy}")
         print(f"{directory}: {len(findings)} findings" if findings else f"{directory}: sound")
     return EXIT_DAMAGED if findings else 0

@@ -10,12 +10,14 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of
+from swt3_agent.cli.text import printable
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.state import existing_layout
 
 FOLLOW_INTERVAL_S = 0.2
 _SHOWN_PAYLOAD_CHARACTERS = 100
+_ONE_LINE = {ord("\n"): " ", ord("\r"): " "}  # between tokens; in text JSON has them escaped
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +67,7 @@ def text_line(record: Record) -> str:
     if len(payload) > _SHOWN_PAYLOAD_CHARACTERS:
         payload = payload[: _SHOWN_PAYLOAD_CHARACTERS - 1] + "…"
     when = _utc(record.received_ns)
-    return f"{record.seq:>8}  {when}  {record.kind.label:<12} {sender:<8} {payload}"
+    return printable(f"{record.seq:>8}  {when}  {record.kind.label:<12} {sender:<8} {payload}")
 
 
 def _payload(record: Record) -> str:
@@ -77,7 +79,7 @@ def _payload(record: Record) -> str:
         except (ValueError, RecursionError):
             pass
         else:
-            return text.replace("\n", " ")
+            return text.translate(_ONE_LINE)
     return json.dumps({"base64": base64.b64encode(record.payload).decode()})
 
 

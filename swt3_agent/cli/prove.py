@@ -1,6 +1,7 @@
 """``swt3-agent prove``: a proof of one record, for someone who has nothing else."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
@@ -41,12 +42,12 @@ def run(args: argparse.Namespace) -> int:
     if args.output is None:
         print(answer["proof"], end="")
         return 0
-    args.output.write_text(answer["proof"])
+    args.output.write_bytes(answer["proof"].encode())
     facts = {"record": answer["records"][0], "file": str(args.output), "size": answer["size"]}
     if args.json:
         print_json({"schema": "swt3-agent/prove/1", **facts, "signed": answer["signed"]})
     else:
         how = "a TPM-signed head" if answer["signed"] else "an UNSIGNED head (no TPM)"
         print(f"record {facts['record']} is proved by {how} of {facts['size']} records")
-        print(f"    swt3-agent verify {args.output}")
+        print(f"    {shlex.join(['swt3-agent', 'verify', str(args.output)])}")
     return 0

@@ -3,6 +3,8 @@
 import argparse
 import base64
 import json
+import re
+import shlex
 from pathlib import Path
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
@@ -28,12 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write ak.pem, quote.msg, quote.sig and pcrs.json into the directory."""
     configure_logging()
-    try:
-        bytes.fromhex(args.nonce)
-    except ValueError as error:
+    if not re.fullmatch("([0-9A-Fa-f]{2})*", args.nonce):
         raise UsageError(
             "BAD_NONCE", f"--nonce {args.nonce!r} is not hex", remedy="give 16 to 62 hex digits"
-        ) from error
+        )
     answer = ask(config_of(args), "quote", {"nonce": args.nonce}, QUOTE_TIMEOUT_S)
     directory: Path = args.output
     directory.mkdir(parents=True, exist_ok=True)
@@ -41,10 +41,8 @@ def run(args: argparse.Namespace) -> int:
     (directory / "quote.msg").write_bytes(base64.b64decode(answer["attest"]))
     (directory / "quote.sig").write_bytes(base64.b64decode(answer["signature"]))
     (directory / "pcrs.json").write_text(json.dumps({"sha256": answer["pcrs"]}, indent=2) + "\n")
-    check = (
-        f"tpm2_checkquote -u {directory}/ak.pem -m {directory}/quote.msg "
-        f"-s {directory}/quote.sig -q {args.nonce}"
-    )
+    command = ["tpm2_checkquote", "-u", f"{directory}/ak.pem", "-m", f"{directory}/quote.msg"]
+    check = shlex.join([*command, "-s", f"{directory}/quote.sig", "-q", args.nonce])
     if args.json:
         result = {key: answer[key] for key in ("root_of_trust", "pcrs", "reset_count", "ak_name")}
         print_json(

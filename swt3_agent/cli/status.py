@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.text import printable
 from swt3_agent.daemon.operations import status_of
 
 STATUS_TIMEOUT_S = 10.0
@@ -22,7 +23,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"schema": "swt3-agent/status/1", **status})
     else:
-        print("\n".join(_lines(status)))
+        print(printable("\n".join(_lines(status))))
     return 0
 
 

@@ -20,6 +20,12 @@ def test_without_file_or_environment_nothing_may_leave_the_node() -> None:
     assert config.control_socket == Path("/run/swt3-agent/control.sock")
 
 
+def test_relative_paths_are_those_of_the_start() -> None:
+    config = load_config({"SWT3_STATE_DIR": "state", "SWT3_AGENT_SOCKET": "intake.sock"})
+    assert config.state_dir == Path.cwd() / "state"
+    assert config.control_socket == Path.cwd() / "control.sock"
+
+
 def test_environment_wins_over_file(tmp_path: Path) -> None:
     file = tmp_path / "agent.yaml"
     file.write_text(
@@ -87,7 +93,15 @@ def test_bad_yaml_is_refused(text: str, code: str) -> None:
         ("agent: {tpm: {log_pcr: 16}}\n", "agent.tpm.log_pcr"),
         ("agent: {tpm: {log_pcr: 7}}\n", "agent.tpm.log_pcr"),
         ("agent: {tpm: {timeout: 0}}\n", "agent.tpm.timeout"),
+        ("agent: {tpm: {timeout: .inf}}\n", "agent.tpm.timeout"),
         ("agent: {intervals: {gpu: 0}}\n", "agent.intervals.gpu"),
+        ("agent: {intervals: {gpu: .inf}}\n", "agent.intervals.gpu"),
+        ("agent: {intervals: {checkpoint: .nan}}\n", "agent.intervals.checkpoint"),
+        ("agent: {gpu: {expected: -1}}\n", "agent.gpu.expected"),
+        ("agent_id: ''\n", "agent_id"),
+        ('agent_id: "a\\eb"\n', "agent_id"),
+        ("agent: {models: [{name: '', path: /a}]}\n", "agent.models[0].name"),
+        ("agent: {models: [{name: a, path: models/a}]}\n", "agent.models[0].path"),
         ("agent: {models: [{name: a, path: /a, approved: ABC}]}\n", "agent.models[0].approved"),
         ("agent: {models: [{name: a, path: /a}, {name: a, path: /b}]}\n", "agent.models"),
     ],
