@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swt3_agent.errors import AgentError, RemoteError
-from swt3_agent.relay.listening import Listener, listen
+from swt3_agent.relay.intake import Listener, listen
 from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class ControlServer:
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self) -> None:
-        """Listen. Raises StateError as :func:`swt3_agent.relay.listening.listen` does."""
+        """Listen. Raises StateError as :func:`swt3_agent.relay.intake.listen` does."""
         self._file = listen(self._path, OPERATORS)
         self._server = await asyncio.start_unix_server(
             self._serve, sock=self._file.socket, limit=MAX_REQUEST_BYTES
