@@ -97,7 +97,7 @@ def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
     for item in scanned:
         start = stopped.scan.end if item is stopped else 0
         later = next(find_commit_starts(item.fd, start, item.number, stopped.next_seq), None)
-        if later is not None:
+        if later is not None and not _has_grown(stopped):
             raise JournalError(
                 "JOURNAL_DAMAGED",
                 f"{stopped.path} is damaged at byte {stopped.scan.end}, where record"
@@ -106,6 +106,13 @@ def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
                 remedy="run `swt3-agent fsck`, and restore the file from a backup;"
                 " nothing was changed",
             )
+
+
+def _has_grown(stopped: _Scanned) -> bool:
+    """Whether what stopped the scan is whole by now: a writer was at it, and it is no damage."""
+    first_seq = stopped.number * SEGMENT_RECORDS
+    again = scan_segment(stopped.fd, first_seq, SEGMENT_RECORDS, stopped.scan)
+    return again.end > stopped.scan.end
 
 
 def _whole_commits(scanned: Sequence[_Scanned]) -> list[_Scanned]:

@@ -76,6 +76,12 @@ def _readable(
         resumed = None
         if count < SEGMENT_RECORDS:
             resumed = _resume(segment, scan)
+        if resumed is not None and live:  # or was it not damaged, but being written?
+            again = scan_segment(segment.fd, first_seq, SEGMENT_RECORDS, scan)
+            if again.end > scan.end:
+                yield from _decoded(segment, scan, begin, count)
+                known = scan
+                continue
         tail = resumed is None and last
         yield from _decoded(segment, scan, begin, max(begin, scan.complete) if tail else count)
         if resumed is None:

@@ -18,6 +18,7 @@ from swt3_agent.protocol.record import (
 )
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.frames import find_commit_starts
 from swt3_agent.store.fsck import Finding, check
 from swt3_agent.store.fsck.findings import REMEDIES
 from swt3_agent.store.head_records import parse_note
@@ -128,6 +129,27 @@ def test_a_running_agent_is_not_disturbed_and_what_it_committed_is_checked(state
             file.seek(end + 300)
             file.write(b"half")
         assert check(state) == []
+
+
+def test_commits_that_are_written_while_a_check_looks_are_no_damage(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        StateDirectory.open(state) as held,
+        Journal.open(held.layout.journal, held.layout.keys) as journal,
+    ):
+        looks = []
+
+        def commit_first(*arguments: int) -> object:
+            if not looks:
+                append(journal, "later")
+                append(journal, "later still")
+            looks.append(journal.size)
+            return find_commit_starts(*arguments)
+
+        monkeypatch.setattr("swt3_agent.store.fsck.segments.find_commit_starts", commit_first)
+        assert check(state) == []
+        assert looks
 
 
 @pytest.mark.parametrize("file", ["VERSION", "."])

@@ -17,6 +17,7 @@ from swt3_agent.protocol.log_tree import (
 )
 from swt3_agent.protocol.record import FLAG_COMMIT_END, FLAG_COMMIT_START, MAX_BODY, Kind
 from swt3_agent.store import segment_file
+from swt3_agent.store.frames import find_commit_starts
 from swt3_agent.store.journal import Commit, Draft, Journal, TailCut
 from tests.unit.store.conftest import OpenJournal
 from tests.unit.store.records import RAW, append, draft, drafts, flip, texts
@@ -422,3 +423,22 @@ def test_a_write_that_finds_no_room_is_undone(
     again = open_journal()
     assert again.recovered is None
     assert texts(again.scan(0)) == ["kept", "there is room again"]
+
+
+def test_commits_that_are_written_while_a_reader_looks_are_no_damage(
+    open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = open_journal()
+    append(writer, "seen")
+
+    def commit_first(*arguments: int) -> object:
+        append(writer, "later")
+        append(writer, "later still")
+        return find_commit_starts(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("swt3_agent.store.recovery.find_commit_starts", commit_first)
+        reader = open_journal(readonly=True)
+    assert texts(reader.scan(0)) == ["seen"]
+    reader.refresh()
+    assert texts(reader.scan(0)) == ["seen", "later", "later still"]
