@@ -61,6 +61,14 @@ def fingerprint_digest(
     return sha256(f"{head}{a}:{b}:{c}:{timestamp_ms}".encode()).hexdigest()
 
 
+def fingerprint_after(head: str, a: int, b: int, c: int, timestamp_ms: int) -> str:
+    """The fingerprint whose preimage begins with ``head``, for a caller that checked the rest.
+
+    Factors are integers as for minting; ``head`` is that of :func:`preimage_head`.
+    """
+    return sha256(f"{head}{a}:{b}:{c}:{timestamp_ms}".encode()).hexdigest()[:FINGERPRINT_CHARS]
+
+
 def match_fingerprint(
     tenant: str,
     procedure: str,
@@ -80,15 +88,11 @@ def match_fingerprint(
     beyond the range of a double, a timestamp that is no integer, or a tenant or procedure with
     which two different records would share one preimage (docs/protocol.md 1.4).
     """
-    head = _matching_head(tenant, procedure)
+    head = preimage_head(tenant, procedure)
     if type(timestamp_ms) is not int or not 0 <= timestamp_ms <= MAX_SAFE_INTEGER:
         raise _bad_timestamp(timestamp_ms)
-    # Plain integers need no rendering rule, and nearly every factor is one.
-    x = a if type(a) is int and -MAX_SAFE_INTEGER < a < MAX_SAFE_INTEGER else python_number(a)
-    y = b if type(b) is int and -MAX_SAFE_INTEGER < b < MAX_SAFE_INTEGER else python_number(b)
-    z = c if type(c) is int and -MAX_SAFE_INTEGER < c < MAX_SAFE_INTEGER else python_number(c)
-    digest = sha256(f"{head}{x}:{y}:{z}:{timestamp_ms}".encode()).hexdigest()
-    if digest[:FINGERPRINT_CHARS] == claimed:
+    tail = ":".join([*map(python_number, (a, b, c)), str(timestamp_ms)])
+    if _sha256_hex(head + tail)[:FINGERPRINT_CHARS] == claimed:
         return Rendering.PYTHON
     return _match_other_renderings(head, tenant, procedure, (a, b, c), timestamp_ms, claimed)
 
@@ -211,7 +215,11 @@ def _minting_head(tenant: str, procedure: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _matching_head(tenant: str, procedure: str) -> str:
+def preimage_head(tenant: str, procedure: str) -> str:
+    """The part of a preimage that the records of one producer have in common, colon included.
+
+    Raises FormatError (BAD_FIELD) as :func:`match_fingerprint` does.
+    """
     if not is_relayable_tenant(tenant):
         raise FormatError(
             "BAD_FIELD",

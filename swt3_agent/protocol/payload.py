@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Annotated
 
 import msgspec
@@ -18,13 +19,15 @@ from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER, check_procedure
 
 MAX_HASH_CHARS = 64
 
-TwelveHex = Annotated[str, msgspec.Meta(pattern=r"\A[0-9a-f]{12}\Z")]
+# That these are lowercase hex is checked apart: a pattern would cost as much as all the decoding.
+TwelveHex = Annotated[str, msgspec.Meta(min_length=12, max_length=12)]
+HashText = Annotated[str, msgspec.Meta(max_length=MAX_HASH_CHARS)]
 ClearingLevel = Annotated[int, msgspec.Meta(ge=0, le=3)]
 Milliseconds = Annotated[int, msgspec.Meta(ge=0, le=MAX_SAFE_INTEGER)]
 ChainId = Annotated[str, msgspec.Meta(pattern=r"\ALC-[0-9a-f]{16}\Z")]
 
 
-class Reference(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True, omit_defaults=True):
     """An upstream anchor that a witness names; a bare fingerprint stands for this as well."""
 
     fingerprint: str
@@ -51,9 +54,9 @@ class Witness(msgspec.Struct, frozen=True):
     fingerprint_timestamp_ms: Milliseconds
 
     ai_model_id: str | None = None
-    ai_prompt_hash: str | None = None
-    ai_response_hash: str | None = None
-    ai_system_prompt_hash: str | None = None
+    ai_prompt_hash: HashText | None = None
+    ai_response_hash: HashText | None = None
+    ai_system_prompt_hash: HashText | None = None
     ai_latency_ms: int | None = None
     ai_input_tokens: int | None = None
     ai_output_tokens: int | None = None
@@ -82,6 +85,16 @@ class Witness(msgspec.Struct, frozen=True):
     witness_source: str | None = None
 
 
+LOWER_HEX = "0123456789abcdef"
+HEX_FIELDS = (
+    "anchor_fingerprint",
+    "policy_version_hash",
+    "ai_prompt_hash",
+    "ai_response_hash",
+    "ai_system_prompt_hash",
+)
+
+
 def decode_witness(raw: bytes) -> Witness:
     """The witness that ``raw`` holds, with every field checked (docs/protocol.md 4).
 
@@ -106,13 +119,8 @@ def decode_witness(raw: bytes) -> Witness:
         and -_EXACT < witness.factor_c < _EXACT
     ):
         _check_factor_range(witness)
-    hashes = (
-        (witness.ai_prompt_hash or "")
-        + (witness.ai_response_hash or "")
-        + (witness.ai_system_prompt_hash or "")
-    )
-    if len(hashes) > MAX_HASH_CHARS or hashes.strip(_LOWER_HEX):
-        _check_hashes(witness)
+    if "".join(filter(None, _hex_texts(witness))).strip(LOWER_HEX):
+        _check_hex_texts(witness)
     if witness.payload_signature and witness.payload_signature.strip(_ANY_HEX):
         raise _bad_field("payload_signature", "is not hex")
     return witness
@@ -134,12 +142,12 @@ def encode_payload(payload: Mapping[str, object]) -> bytes:
 
 _EXACT = 2**53
 _LARGEST_DOUBLE = int(sys.float_info.max)
-_LOWER_HEX = "0123456789abcdef"
-_ANY_HEX = _LOWER_HEX + "ABCDEF"
+_ANY_HEX = LOWER_HEX + "ABCDEF"
 _AT_PATH = re.compile(r"(?P<fault>.*) - at `\$\.(?P<field>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
 
 _decode = msgspec.json.Decoder(Witness).decode
+_hex_texts = attrgetter(*HEX_FIELDS)
 _check_procedure = lru_cache(maxsize=4096)(check_procedure)  # a producer uses a handful of them
 
 
@@ -149,11 +157,10 @@ def _check_factor_range(witness: Witness) -> None:
             raise _bad_field(name, "is beyond the range of a double")
 
 
-def _check_hashes(witness: Witness) -> None:
-    for name in ("ai_prompt_hash", "ai_response_hash", "ai_system_prompt_hash"):
-        value = getattr(witness, name) or ""
-        if len(value) > MAX_HASH_CHARS or value.strip(_LOWER_HEX):
-            raise _bad_field(name, f"is not up to {MAX_HASH_CHARS} lowercase hex characters")
+def _check_hex_texts(witness: Witness) -> None:
+    for name in HEX_FIELDS:
+        if (getattr(witness, name) or "").strip(LOWER_HEX):
+            raise _bad_field(name, "is not lowercase hex")
 
 
 def _undecodable(error: Exception) -> FormatError:

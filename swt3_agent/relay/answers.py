@@ -1,4 +1,4 @@
-"""Answer lines of the intake (docs/formats.md, "Intake").
+"""Answers of the intake (docs/formats.md, "Intake").
 
 An answer is kept without its id, because a repeated batch gets the same answer under a new one.
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from json import dumps
+from typing import Protocol
 
 _LONGEST_ERROR = 300
 """Characters of an error sentence: it may quote what a stranger sent."""
@@ -47,6 +48,36 @@ class Refusal:
     request_id: str
     code: Code
     error: str
+
+
+class Outlet(Protocol):
+    """A connection, as far as answers are concerned."""
+
+    def flush(self) -> None:
+        """Send every answer that is ready and whose turn it is."""
+        ...
+
+    def resume(self) -> None:
+        """Go on with the request that was waiting for a look-up."""
+        ...
+
+
+class Exchange:
+    """One request and its answer, in the place that the order of answers gives it.
+
+    ``line`` is the answer once there is one; the first to give it wins."""
+
+    __slots__ = ("line", "outlet", "request_id")
+
+    def __init__(self, request_id: str, outlet: Outlet) -> None:
+        self.request_id = request_id
+        self.outlet = outlet
+        self.line: bytes | None = None
+
+    def answer(self, body: bytes) -> None:
+        """Answer if there is no answer yet; the caller flushes the outlet."""
+        if self.line is None:
+            self.line = answer_line(self.request_id, body)
 
 
 def answer_line(request_id: str, body: bytes) -> bytes:

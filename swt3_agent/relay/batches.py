@@ -1,23 +1,129 @@
-"""Which batches have been seen, so that a repeated one is answered alike and stored once.
+"""Batches: judged a portion at a time, and remembered once they are stored.
 
-That, and never content, is how duplicates are known: distinct inferences may be byte-identical
-(docs/formats.md, "Intake"). The first answer to a (client, batch) stands, whatever a repetition
-carries. Memory is bounded; what falls out of it, or is from before a restart, is asked of the
-store.
+A repeated batch is answered alike and stored once. That, and never content, is how duplicates are
+known: distinct inferences may be byte-identical (docs/formats.md, "Intake"). The first answer to a
+(client, batch) stands, whatever a repetition carries. Memory is bounded; what falls out of it, or
+is from before a restart, is asked of the store.
 """
 
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.payload import Witness
 from swt3_agent.protocol.record import Kind
-from swt3_agent.relay.answers import Code, Rejection, submitted
-from swt3_agent.relay.exchange import Exchange
+from swt3_agent.relay.answers import Code, Exchange, Rejection, shortened, submitted
+from swt3_agent.relay.judgement import Rules, judge, judge_quickly
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.sink import StoredRecord
+from swt3_agent.relay.origin import Origin, with_dropped
+from swt3_agent.relay.request import SubmitRequest
+from swt3_agent.relay.sink import Draft, StoredRecord
 
 BatchKey = tuple[str, int]
 """(client, batch)"""
+
+
+class BatchJudgement:
+    """The records of one request, judged a portion at a time so that others have their turn."""
+
+    __slots__ = (
+        "_accepted",
+        "_dropped",
+        "_next",
+        "_origin",
+        "_provenance",
+        "_quarantined",
+        "_rules",
+        "request",
+    )
+
+    def __init__(self, request: SubmitRequest, rules: Rules, origin: Origin) -> None:
+        self.request = request
+        self._rules = rules
+        self._origin = origin
+        self._next = 0
+        self._provenance: dict[tuple[str | None, int], bytes] = {}
+        self._accepted: list[Draft] = []
+        self._quarantined: list[tuple[bytes, Rejection]] = []
+        self._dropped: list[Rejection] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether every record has been judged."""
+        return self._next == len(self.request.payloads)
+
+    @property
+    def accepted(self) -> int:
+        """How many records are accepted so far."""
+        return len(self._accepted)
+
+    @property
+    def dropped(self) -> int:
+        """How many records will not be kept so far."""
+        return len(self._dropped)
+
+    def advance(self, max_bytes: int) -> int:
+        """Judge records until ``max_bytes`` of them are; returns how many bytes that were."""
+        all_payloads = self.request.payloads
+        first = end = self._next
+        spent = 0
+        while spent < max_bytes and end < len(all_payloads):
+            spent += len(all_payloads[end])
+            end += 1
+        self._next = end
+        if first == end:
+            return 0
+        payloads = all_payloads[first:end]
+        witnesses: Sequence[Witness | None] = [None] * len(payloads)
+        if not self.request.escaped_colons:
+            colons = sum(self.request.colons[first:end])
+            witnesses = judge_quickly(payloads, colons, self._rules)
+        for index, (payload, witness) in enumerate(zip(payloads, witnesses, strict=True), first):
+            if witness is None:
+                self._judge(index, payload)
+            else:
+                self._accept(payload, witness)
+        return spent
+
+    def drafts(self) -> list[Draft]:
+        """What is to be stored, accepted records first so that their numbers are contiguous."""
+        drafts = list(self._accepted)
+        for payload, rejection in self._quarantined:
+            said = self._origin.quarantined(self.request, rejection)
+            drafts.append((Kind.QUARANTINE, said, payload))
+        if drafts and self._dropped and self.request.batch_key is not None:
+            kind, said, payload = drafts[0]
+            drafts[0] = (kind, with_dropped(said, self._dropped), payload)
+        return drafts
+
+    def rejections(self) -> list[Rejection]:
+        """Everything that was not accepted, in the order of the request."""
+        kept = [rejection for _, rejection in self._quarantined]
+        return sorted([*kept, *self._dropped], key=lambda rejection: rejection.index)
+
+    def _judge(self, index: int, payload: bytes) -> None:
+        try:
+            witness, exceeding = judge(payload, self._rules)
+        except FormatError as error:
+            rejection = Rejection(index, error.code, shortened(error.message), quarantined=True)
+            self._quarantined.append((payload, rejection))
+            return
+        if not exceeding:
+            self._accept(payload, witness)
+            return
+        level = self._rules.applied_level(witness.clearing_level)
+        text = f"exceeds clearing level {level}: {', '.join(exceeding)}; mint at level {level}"
+        rejection = Rejection(index, Code.BAD_FIELD.value, shortened(text), quarantined=False)
+        self._dropped.append(rejection)
+
+    def _accept(self, payload: bytes, witness: Witness) -> None:
+        key = (witness.agent_id, witness.clearing_level)
+        said = self._provenance.get(key)
+        if said is None:
+            applied = self._rules.applied_level(witness.clearing_level)
+            said = self._provenance[key] = self._origin.relayed(self.request, *key, applied)
+        self._accepted.append((Kind.RELAYED, said, payload))
 
 
 class PendingBatch:

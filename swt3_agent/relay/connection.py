@@ -9,17 +9,13 @@ from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
-from swt3_agent.relay.admission import Admission
-from swt3_agent.relay.answers import UNKNOWN_ID, Code
+from swt3_agent.relay.answers import UNKNOWN_ID, Code, Exchange
 from swt3_agent.relay.counters import IntakeCounters
-from swt3_agent.relay.exchange import Exchange
-from swt3_agent.relay.framing import Broken, LineSplitter
-from swt3_agent.relay.input_pool import InputPool
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.peer import peer_of
-from swt3_agent.relay.provenance import Origin
+from swt3_agent.relay.origin import Origin, peer_of
+from swt3_agent.relay.request import Broken, LineSplitter
+from swt3_agent.relay.sharing import Admission, InputPool, Turns
 from swt3_agent.relay.submissions import Submissions, Work
-from swt3_agent.relay.turns import Turns
 
 RECEIVE_BYTES = 256 * 1024
 _REQUEST_COST = 512

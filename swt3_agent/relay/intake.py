@@ -1,26 +1,34 @@
 """The intake: a Unix socket on which inference processes hand in their anchors.
 
 docs/formats.md, "Intake". A listener is an identity: all that arrives on this socket is of one
-tenant. The path of a request: ``framing`` cuts lines, ``request`` takes one apart, ``judgement``
-decides on its records, ``submissions`` stores them once and answers in time, ``connection`` keeps
-the order; ``turns``, ``admission`` and ``input_pool`` see to it that nobody is hurt by another.
+tenant. The path of a request: ``connection`` receives it and keeps the order, ``request`` cuts it
+out of the stream and takes it apart, ``batches`` and ``judgement`` decide on its records,
+``submissions`` stores them once and answers in time. What connections share is in ``sharing``.
 """
 
 import asyncio
+import errno
+import grp
+import os
 import socket
+import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from swt3_agent.relay.admission import Admission
+from swt3_agent.errors import StateError
 from swt3_agent.relay.connection import RECEIVE_BYTES, Connection, Shared
 from swt3_agent.relay.counters import IntakeCounters
-from swt3_agent.relay.input_pool import InputPool
 from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.listening import BACKLOG, Listener, listen
+from swt3_agent.relay.sharing import Admission, InputPool, Turns
 from swt3_agent.relay.sink import RecordSink
 from swt3_agent.relay.submissions import Submissions
-from swt3_agent.relay.turns import Turns
+
+CLIENT_GROUP = "swt3-clients"
+BACKLOG = 1024
+_LONGEST_PATH = 107  # unix(7): sun_path is 108 bytes with its terminating null
+_MODE = 0o660
 
 _PATIENCE_S = 1.0
 """How long a stop waits for peers to take their last answers."""
@@ -54,7 +62,7 @@ class IntakeServer:
         self._shared: Shared | None = None
 
     async def start(self) -> None:
-        """Listen. Raises StateError as :func:`swt3_agent.relay.listening.listen` does."""
+        """Listen. Raises StateError as :func:`swt3_agent.relay.intake.listen` does."""
         sock = self._inherited
         if sock is None:
             self._file = listen(self.path)
@@ -97,3 +105,98 @@ class IntakeServer:
             submissions=Submissions(self._sink, self._rules, self.counters),
             counters=self.counters,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening, non-blocking socket, and the file that it is reached by."""
+
+    socket: socket.socket
+    path: Path
+    inode: int
+
+    def remove_file(self) -> None:
+        """Remove the socket file unless another one has taken its place."""
+        with suppress(OSError):
+            if self.path.lstat().st_ino == self.inode:
+                self.path.unlink()
+
+
+def listen(path: Path, group: str = CLIENT_GROUP) -> Listener:
+    """Listen on a Unix socket at ``path``, mode 0660.
+
+    It belongs to ``group`` where that exists and this process may give it away. A socket that a
+    dead process left behind is replaced.
+
+    Raises StateError: SOCKET_PATH (too long, or no such directory), SOCKET_IN_USE (somebody
+    answers there), SOCKET_NOT_OURS (something else is there), SOCKET_DENIED.
+    """
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise StateError(
+            "SOCKET_PATH",
+            f"the socket path {path} is longer than {_LONGEST_PATH} bytes",
+            remedy="choose a shorter path, such as one under /run",
+        )
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        _remove_stale(path)
+        # The mode of the socket file is that of the socket, less the umask: it is never wider
+        # than it shall be, and no umask is touched.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(os.fspath(path))
+        _give_to(path, group)
+        path.chmod(_MODE)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+        return Listener(listener, path, path.lstat().st_ino)
+    except OSError as error:
+        listener.close()
+        raise _refused(path, error) from error
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _remove_stale(path: Path) -> None:
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise StateError(
+            "SOCKET_NOT_OURS",
+            f"{path} exists and is no socket",
+            remedy="move it away, or choose another socket path",
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        answer = probe.connect_ex(os.fspath(path))
+    if answer in (0, errno.EAGAIN, errno.EINPROGRESS):
+        raise StateError(
+            "SOCKET_IN_USE",
+            f"another process listens at {path}",
+            remedy="stop the other agent, or give this one a socket path of its own",
+        )
+    if answer == errno.ECONNREFUSED:
+        path.unlink(missing_ok=True)
+    elif answer != errno.ENOENT:
+        raise OSError(answer, os.strerror(answer))
+
+
+def _give_to(path: Path, group: str) -> None:
+    with suppress(KeyError, PermissionError):  # without the group only our own users may connect
+        os.chown(path, -1, grp.getgrnam(group).gr_gid)
+
+
+def _refused(path: Path, error: OSError) -> StateError:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return StateError(
+            "SOCKET_PATH",
+            f"the directory {path.parent} does not exist",
+            remedy="create it, or choose another socket path",
+        )
+    return StateError(
+        "SOCKET_DENIED",
+        f"no socket can be made at {path}: {error.strerror}",
+        remedy="give the agent's user write permission on the directory, or choose another path",
+    )

@@ -11,7 +11,7 @@ _FEWEST_CONNECTIONS = 16
 
 @dataclass(frozen=True, slots=True)
 class IntakeLimits:
-    """The first three are pinned by docs/formats.md; the others bound what one listener costs.
+    """The first two are pinned by docs/formats.md; the others bound what one listener costs.
 
     Sizes are bytes, times are seconds, and a cap ``per_connection`` is met by reading no further
     from that connection until it falls below it: the producer waits, nothing is lost.
@@ -19,7 +19,6 @@ class IntakeLimits:
 
     max_records: int = 1000
     max_request_bytes: int = 4 * 1024 * 1024
-    max_depth: int = 32
 
     large_record_bytes: int = 64 * 1024
     max_values: int = 16_384

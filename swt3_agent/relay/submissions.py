@@ -5,17 +5,23 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Generic, TypeVar
 
 from swt3_agent.errors import JournalError
-from swt3_agent.relay.answers import Code, Refusal, refused, submitted
-from swt3_agent.relay.batches import BatchKey, BatchMemory, PendingBatch, answer_from_store
+from swt3_agent.relay.answers import Code, Exchange, Outlet, Refusal, refused, submitted
+from swt3_agent.relay.batches import (
+    BatchJudgement,
+    BatchKey,
+    BatchMemory,
+    PendingBatch,
+    answer_from_store,
+)
 from swt3_agent.relay.counters import IntakeCounters
-from swt3_agent.relay.exchange import Exchange, Outlet
-from swt3_agent.relay.judgement import BatchJudgement, Rules
-from swt3_agent.relay.mailbox import Mailbox
-from swt3_agent.relay.provenance import Origin
+from swt3_agent.relay.judgement import Rules
+from swt3_agent.relay.origin import Origin
 from swt3_agent.relay.request import parse_request
 from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
 
@@ -32,6 +38,8 @@ _NOT_STORED = {
 
 _RETRYABLE = frozenset({Code.BUSY, Code.DISK_FULL, Code.RATE_LIMITED, Code.OUTCOME_UNKNOWN})
 
+T = TypeVar("T")
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +55,28 @@ class Work:
     judgement: BatchJudgement
     blocked: bool = False
     over: bool = False
+
+
+class Mailbox(Generic[T]):
+    """``post`` may be called from any thread; ``handle`` is given the items in the loop."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Callable[[deque[T]], None]) -> None:
+        self._loop = loop
+        self._handle = handle
+        self._items: deque[T] = deque()
+        self._awake = False
+
+    def post(self, item: T) -> None:
+        """Hand ``item`` over; returns at once."""
+        self._items.append(item)
+        if not self._awake:
+            self._awake = True
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to answer
+                self._loop.call_soon_threadsafe(self._deliver)
+
+    def _deliver(self) -> None:
+        self._awake = False  # before the items are taken, so that none can be left behind
+        self._handle(self._items)
 
 
 class Submissions:

@@ -1,8 +1,16 @@
-"""Duplicates are known by client and batch, with memory that is bounded."""
+"""Batches are judged in portions; duplicates are known by client and batch, in bounded memory."""
 
-from swt3_agent.relay.batches import BatchMemory
-from swt3_agent.relay.exchange import Exchange
+import json
+from typing import Any
+
+from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.answers import Exchange
+from swt3_agent.relay.batches import BatchJudgement, BatchMemory
+from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.origin import Origin, Peer
+from swt3_agent.relay.request import SubmitRequest
+from tests.support.anchors import inference_anchor
 
 
 class _Outlet:
@@ -63,3 +71,56 @@ def test_remembered_answers_are_bounded_in_bytes() -> None:
     for batch in range(10):
         memory.remember(("a", batch), bytes(40))
     assert [memory.answer(("a", batch)) is None for batch in (7, 8, 9)] == [True, False, False]
+
+
+def _judgement(*payloads: bytes, level: int = 3, batch: int | None = 4) -> BatchJudgement:
+    key = None if batch is None else ("client", batch)
+    colons = [payload.count(b":") for payload in payloads]
+    request = SubmitRequest("id", key, list(payloads), colons, escaped_colons=False)
+    origin = Origin("intake", "LOCAL", Peer(1000, 1000, 42, 7, "/system.slice/x"))
+    return BatchJudgement(request, Rules("LOCAL", level, IntakeLimits()), origin)
+
+
+def _encoded(**changes: Any) -> bytes:
+    return json.dumps(inference_anchor(**changes)).encode()
+
+
+def test_is_done_in_portions_of_bounded_size() -> None:
+    payloads = [_encoded() for _ in range(10)]
+    judgement = _judgement(*payloads)
+    portions = 0
+    while not judgement.done:
+        assert judgement.advance(2 * len(payloads[0])) <= 3 * len(payloads[0])
+        portions += 1
+    assert portions == 5
+    assert [payload for _, _, payload in judgement.drafts()] == payloads
+
+
+def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
+    judgement = _judgement(_encoded(ai_latency_ms=1), _encoded(), _encoded(), _encoded(cycle_id=5))
+    judgement.advance(100_000)
+    drafts = judgement.drafts()
+    assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
+    first, second, third = (json.loads(provenance) for _, provenance, _ in drafts)
+    assert [group["indexes"] for group in first["dropped"]] == [[0]]
+    assert "dropped" not in second
+    assert third["index"] == 3
+    assert [(r.index, r.quarantined) for r in judgement.rejections()] == [(0, False), (3, True)]
+
+
+def test_provenance_differs_by_sender_and_level_only_where_they_do() -> None:
+    judgement = _judgement(
+        _encoded(agent_id="a"), _encoded(agent_id="b", clearing_level=2), _encoded(agent_id="a")
+    )
+    judgement.advance(100_000)
+    said = [json.loads(provenance) for _, provenance, _ in judgement.drafts()]
+    assert [one["agent"] for one in said] == ["a", "b", "a"]
+    assert [one["declared_level"] for one in said] == [3, 2, 3]
+    assert {one["batch"] for one in said} == {4}
+    assert said[0]["cgroup"] == "/system.slice/x"
+
+
+def test_without_a_batch_nothing_of_the_kind_is_said() -> None:
+    judgement = _judgement(_encoded(), batch=None)
+    judgement.advance(100_000)
+    assert not {"client", "batch"} & json.loads(judgement.drafts()[0][1]).keys()

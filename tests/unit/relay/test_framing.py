@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swt3_agent.relay.framing import Broken, LineSplitter
+from swt3_agent.relay.request import Broken, LineSplitter
 
 _streams = st.binary(max_size=60).map(lambda data: data.replace(b"\x00", b"\n"))
 

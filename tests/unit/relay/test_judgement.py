@@ -8,13 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
-from swt3_agent.protocol.record import Kind
-from swt3_agent.relay.judgement import BatchJudgement, Rules, judge
+from swt3_agent.relay.judgement import Rules, judge, judge_quickly, read_strictly
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.peer import Peer
-from swt3_agent.relay.provenance import Origin
-from swt3_agent.relay.request import SubmitRequest
 from tests.support.anchors import inference_anchor
 
 _HASH = "315f5bdb76d078c4"
@@ -40,7 +37,7 @@ _payloads = st.fixed_dictionaries({}, optional=_OPTIONAL)
 
 def _judged(payload: bytes, level: int) -> tuple[str, ...]:
     rules = Rules("LOCAL", level, IntakeLimits())
-    return judge(payload, payload.count(b":"), rules)[1]
+    return judge(payload, rules)[1]
 
 
 @given(extra=_payloads, declared=st.integers(0, 3), level=st.integers(0, 3), spaced=st.booleans())
@@ -63,60 +60,138 @@ def test_a_repeated_key_is_refused_whatever_else_is_there(extra: dict[str, Any],
     assert raised.value.code == "BAD_FIELD"
 
 
+_FAULTS: dict[str, st.SearchStrategy[Any]] = {
+    "factor_a": st.sampled_from([1, 1.0, 0.5, 2, 2**53, -(2**53), 10**400, True]),
+    "anchor_fingerprint": st.just("0" * 12),
+    "anchor_epoch": st.just(1),
+    "ai_prompt_hash": st.sampled_from(["XYZ", "A" * 16, "0" * 65]),
+    "policy_version_hash": st.sampled_from(["0123456789ab", "short", "0123456789aG"]),
+    "payload_signature": st.sampled_from(["ab", "AB", "xy"]),
+    "references": st.just([{"fingerprint": "c059eb5938c0", "relationship": None}]),
+    "ai_context": st.recursive(
+        st.just({"provider": "x"}),
+        lambda inner: (
+            st.builds(lambda deeper: {"a": [deeper, {"hostname": "h"}]}, inner)
+            | st.builds(lambda deeper: {"b": deeper}, inner)
+        ),
+    ),
+}
+_records = st.builds(
+    lambda extra, faults, declared, spaced, twice: _written_record(
+        inference_anchor(clearing_level=declared, **extra) | faults, spaced, twice
+    ),
+    _payloads,
+    st.fixed_dictionaries({}, optional=_FAULTS),
+    st.integers(0, 4),
+    st.booleans(),
+    st.sampled_from(["", "", "", "agent_id", "cycle_id", "factor_a"]),
+)
+
+
+def _written_record(anchor: dict[str, Any], spaced: bool, twice: str) -> bytes:
+    text = json.dumps(anchor, separators=None if spaced else (",", ":"))
+    if twice:
+        text = f"{text[:-1]},{json.dumps(twice)}:{json.dumps(anchor.get(twice, 'x'))}}}"
+    return text.encode()
+
+
+@given(records=st.lists(_records, min_size=1, max_size=4), level=st.integers(0, 3))
+def test_in_bulk_nothing_is_accepted_that_is_not_accepted_alone(
+    records: list[bytes], level: int
+) -> None:
+    rules = Rules("LOCAL", level, IntakeLimits())
+    colons = sum(record.count(b":") for record in records)
+    for record, witness in zip(records, judge_quickly(records, colons, rules), strict=True):
+        if witness is not None:
+            judged, exceeding = judge(record, rules)
+            assert not exceeding
+            assert judged.agent_id == witness.agent_id
+            assert judged.clearing_level == witness.clearing_level
+
+
+@pytest.mark.parametrize("level", range(4))
+def test_common_records_are_accepted_in_bulk(level: int) -> None:
+    common: dict[str, Any] = {"agent_id": "node", "payload_signature": "ab" * 32}
+    if level <= 2:
+        common |= {"ai_model_id": "llama3:70b", "ai_prompt_hash": _HASH, "ai_response_hash": _HASH}
+    if level <= 1:
+        context = {"provider": "vllm", "guardrails": ["pii"], "usage": {"cached": 3}}
+        common |= {"ai_latency_ms": 12, "ai_context": context, "policy_version_hash": "0" * 12}
+    records = [
+        json.dumps(inference_anchor(clearing_level=declared, **common)).encode()
+        for declared in range(level + 1)
+    ]
+    colons = sum(record.count(b":") for record in records)
+    assert None not in judge_quickly(records, colons, Rules("LOCAL", level, IntakeLimits()))
+
+
 def test_every_field_of_a_witness_has_a_clearing_rule() -> None:
     from swt3_agent.protocol.payload import Witness
 
     assert set(Witness.__struct_fields__) == set(KEPT_THROUGH)
 
 
-def _judgement(*payloads: bytes, level: int = 3, batch: int | None = 4) -> BatchJudgement:
-    key = None if batch is None else ("client", batch)
-    colons = [payload.count(b":") for payload in payloads]
-    request = SubmitRequest("id", key, list(payloads), colons)
-    origin = Origin("intake", "LOCAL", Peer(1000, 1000, 42, 7, "/system.slice/x"))
-    return BatchJudgement(request, Rules("LOCAL", level, IntakeLimits()), origin)
+_text = st.text(alphabet=st.sampled_from('a:"\\é\x00{[,'), max_size=4)
+_scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | _text
 
 
-def _encoded(**changes: Any) -> bytes:
-    return json.dumps(inference_anchor(**changes)).encode()
+class _Pairs(list[tuple[str, Any]]):
+    """An object that may repeat its keys."""
 
 
-def test_is_done_in_portions_of_bounded_size() -> None:
-    payloads = [_encoded() for _ in range(10)]
-    judgement = _judgement(*payloads)
-    portions = 0
-    while not judgement.done:
-        assert judgement.advance(2 * len(payloads[0])) <= 3 * len(payloads[0])
-        portions += 1
-    assert portions == 5
-    assert [payload for _, _, payload in judgement.drafts()] == payloads
+def _written(value: Any, escape: bool) -> str:
+    if isinstance(value, _Pairs):
+        members = (f"{_written(k, escape)}:{_written(v, escape)}" for k, v in value)
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_written(item, escape) for item in value) + "]"
+    text = json.dumps(value)
+    return text.replace(":", "\\u003a") if escape and isinstance(value, str) else text
 
 
-def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
-    judgement = _judgement(_encoded(ai_latency_ms=1), _encoded(), _encoded(), _encoded(cycle_id=5))
-    judgement.advance(100_000)
-    drafts = judgement.drafts()
-    assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
-    first, second, third = (json.loads(provenance) for _, provenance, _ in drafts)
-    assert [group["indexes"] for group in first["dropped"]] == [[0]]
-    assert "dropped" not in second
-    assert third["index"] == 3
-    assert [(r.index, r.quarantined) for r in judgement.rejections()] == [(0, False), (3, True)]
+_values = st.recursive(
+    _scalars,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.lists(st.tuples(_text, inner), max_size=4).map(_Pairs)
+    ),
+    max_leaves=12,
+)
 
 
-def test_provenance_differs_by_sender_and_level_only_where_they_do() -> None:
-    judgement = _judgement(
-        _encoded(agent_id="a"), _encoded(agent_id="b", clearing_level=2), _encoded(agent_id="a")
+def _reading(read: Any) -> Any:
+    try:
+        return read()
+    except FormatError as error:
+        return error.code
+
+
+@given(value=_values, escape=st.booleans())
+def test_is_read_as_the_strict_reader_reads_it(value: Any, escape: bool) -> None:
+    payload = f'{{"x":{_written(value, escape)}}}'.encode()
+    assert _reading(lambda: read_strictly(payload)) == _reading(
+        lambda: strict_json.loads(payload, max_bytes=len(payload))
     )
-    judgement.advance(100_000)
-    said = [json.loads(provenance) for _, provenance, _ in judgement.drafts()]
-    assert [one["agent"] for one in said] == ["a", "b", "a"]
-    assert [one["declared_level"] for one in said] == [3, 2, 3]
-    assert {one["batch"] for one in said} == {4}
-    assert said[0]["cgroup"] == "/system.slice/x"
 
 
-def test_without_a_batch_nothing_of_the_kind_is_said() -> None:
-    judgement = _judgement(_encoded(), batch=None)
-    judgement.advance(100_000)
-    assert not {"client", "batch"} & json.loads(judgement.drafts()[0][1]).keys()
+@pytest.mark.parametrize(
+    ("payload", "code"),
+    [
+        (b'{"a":1,"a":2}', "DUPLICATE_KEY"),
+        (b'{"a":1,"\\u0061":2}', "DUPLICATE_KEY"),
+        (b'{"a":"\\u003a\\u003a","a":2}', "DUPLICATE_KEY"),
+        (b'{"a":[{"b":1,"b":1}]}', "DUPLICATE_KEY"),
+        (b'{"a":' + b"[" * 40 + b"]" * 40 + b"}", "TOO_DEEP"),
+        (b'{"a":1e999}', "NOT_JSON"),
+        (b'{"a":NaN}', "NOT_JSON"),
+        (b'{"a":"\\ud800"}', "NOT_JSON"),
+        (b'{"a":"\xff"}', "NOT_JSON"),
+    ],
+)
+def test_refuses_what_two_readers_could_read_differently(payload: bytes, code: str) -> None:
+    with pytest.raises(FormatError) as raised:
+        read_strictly(payload)
+    assert raised.value.code == code
+
+
+def test_brackets_in_texts_and_side_by_side_are_no_depth() -> None:
+    read_strictly(json.dumps({"a": "[" * 100, "b": [[]] * 100}).encode())

@@ -27,6 +27,13 @@ def test_witnesses_keep_their_bytes() -> None:
     assert request.colons == [1, 0, 0]
 
 
+def test_colons_that_are_written_as_escapes_are_told() -> None:
+    line = b'{"op":"submit","id":"i","witnesses":["%b"]}'
+    assert not _request(line % b"a:b \\u0061").escaped_colons
+    assert _request(line % b"a\\u003ab").escaped_colons
+    assert _request(line % b"a\\u003Ab").escaped_colons
+
+
 @pytest.mark.parametrize("name", ["urn:uuid:1", "a\\u003ab:c", ":"])
 def test_names_may_hold_colons(name: str) -> None:
     text = name.replace("\\u003a", ":")

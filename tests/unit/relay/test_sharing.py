@@ -3,9 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from swt3_agent.relay.admission import Admission
-from swt3_agent.relay.input_pool import InputPool
-from swt3_agent.relay.turns import Turns
+from swt3_agent.relay.sharing import Admission, InputPool, Turns
 
 
 @dataclass(eq=False)

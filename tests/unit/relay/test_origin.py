@@ -4,7 +4,7 @@ import os
 import socket
 from pathlib import Path
 
-from swt3_agent.relay.peer import peer_of
+from swt3_agent.relay.origin import peer_of
 
 
 def test_says_user_process_and_when_it_started() -> None:

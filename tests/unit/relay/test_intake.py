@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.errors import StateError
-from swt3_agent.relay.listening import listen
+from swt3_agent.relay.intake import listen
 
 
 def _code(path: Path) -> str:
