@@ -6,11 +6,16 @@ every line printed comes from what those parts said.
 
 import argparse
 import json
+import shlex
+import shutil
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from swt3_agent.cli.attest import ATTEST_TIMEOUT_S
 from swt3_agent.cli.demo.model import write_model
 from swt3_agent.cli.demo.show import Show
 from swt3_agent.cli.demo.stage import DemoAgent, demo_tpm
@@ -39,6 +44,9 @@ def run(args: argparse.Namespace) -> int:
     """Attest this machine, take anchors, prove one, and show a forgery refused."""
     if args.anchors < 1:
         raise UsageError("BAD_COUNT", "--anchors is under 1", remedy="send at least one")
+    # Whatever ends the demo, the daemon and the TPM that it started must end with it.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     directory = _private_directory(args.directory)
     show = Show(to_stderr=args.json)
     show.say(f"swt3-agent demo: everything it makes stays below {directory}\n")
@@ -57,6 +65,10 @@ def run(args: argparse.Namespace) -> int:
     show.attested(rows)
     _what_next(show, agent, status)
     return 0
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
 
 
 def _private_directory(wanted: Path | None) -> Path:
@@ -86,7 +98,7 @@ def _settings(model: Path | None, directory: Path, facts: list[str]) -> dict[str
 
 def _attest(show: Show, agent: DemoAgent, tpm: str) -> list[dict[str, Any]]:
     with show.step("The daemon is up; attesting host, TPM, GPUs and model") as facts:
-        rows: list[dict[str, Any]] = agent.verb("attest")
+        rows: list[dict[str, Any]] = agent.verb("attest", timeout_s=ATTEST_TIMEOUT_S)
         facts.append(f"TPM: {tpm}")
         facts += [f"{row['verdict']:<12} {row['procedure_id'] or row['collector']}" for row in rows]
     return rows
@@ -115,9 +127,14 @@ def _relay_and_prove(show: Show, agent: DemoAgent, anchors: int) -> Path:
 
 
 def _last_relayed(agent: DemoAgent) -> int:
-    lines = agent.run("log", "--config", str(agent.config), "--json").stdout.splitlines()
-    relayed = [record for record in map(json.loads, lines) if record["kind"] == "relayed"]
-    return int(relayed[-1]["seq"])
+    done = agent.run("log", "--config", str(agent.config), "--json")
+    records = map(json.loads, done.stdout.splitlines())
+    relayed = [int(record["seq"]) for record in records if record["kind"] == "relayed"]
+    if done.returncode != 0 or not relayed:
+        raise RemoteError(
+            "DEMO_LOG", f"the log shows no anchor: {done.stderr}", remedy=f"see {agent.log}"
+        )
+    return relayed[-1]
 
 
 def _verify(show: Show, agent: DemoAgent, proof: Path, status: dict[str, Any]) -> None:
@@ -135,6 +152,8 @@ def _verify(show: Show, agent: DemoAgent, proof: Path, status: dict[str, Any]) -
         facts.append(flip_one_bit(proof, forged))
         refused = agent.run("verify", str(forged), *options)
         facts += [*refused.stdout.splitlines()[:3], f"exit code {refused.returncode}"]
+    if options and done.returncode != 0:
+        raise RemoteError("DEMO_PROOF", "a good proof was not verified", remedy="report it")
     if refused.returncode != EXIT_FALSE:
         raise RemoteError("DEMO_FORGERY", "a forged proof was not refused", remedy="report it")
 
@@ -142,11 +161,15 @@ def _verify(show: Show, agent: DemoAgent, proof: Path, status: dict[str, Any]) -
 def _what_next(show: Show, agent: DemoAgent, status: dict[str, Any]) -> None:
     size = status["log"]["tree_size"]
     show.say(f"\nThe evidence lies in {agent.directory} ({size} records). Try next:")
-    state = f"SWT3_STATE_DIR={agent.environment['SWT3_STATE_DIR']}"
+    state = f"SWT3_STATE_DIR={shlex.quote(agent.environment['SWT3_STATE_DIR'])}"
+    program = "swt3-agent"
+    if shutil.which(program) is None:  # run out of a virtual environment that is not active
+        program = shlex.quote(str(Path(sys.prefix) / "bin" / program))
+    proof = shlex.quote(str(agent.directory / "proof.json"))
     for command in (
-        f"{state} swt3-agent log | tail -3",
-        f"{state} swt3-agent fsck",
-        f"swt3-agent verify {agent.directory}/proof.json      # without the enroller's word",
-        "swt3-agent run                                   # the daemon, on this machine's TPM",
+        f"{state} {program} log | tail -3",
+        f"{state} {program} fsck",
+        f"{program} verify {proof}      # without the enroller's word",
+        f"{program} run      # the daemon, on this machine's TPM",
     ):
         show.say(f"    {command}")

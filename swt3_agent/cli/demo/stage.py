@@ -117,9 +117,10 @@ class DemoAgent:
             remedy=f"see {self.log}",
         )
 
-    def verb(self, name: str, *arguments: str) -> Any:
+    def verb(self, name: str, *arguments: str, timeout_s: float = VERB_TIMEOUT_S) -> Any:
         """Run a verb with ``--json`` and return what it printed; its errors become ours."""
-        done = self.run(name, *arguments, "--config", str(self.config), "--json")
+        command = self._command(name, *arguments, "--config", str(self.config), "--json")
+        done = self._run(command, timeout_s)
         try:
             answer = json.loads(done.stdout)
         except ValueError:
@@ -137,15 +138,24 @@ class DemoAgent:
         """Run a program of the demo beside the daemon."""
         return self._run([sys.executable, "-m", module, *arguments])
 
-    def _run(self, command: list[str]) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            command,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=VERB_TIMEOUT_S,
-            check=False,
-        )
+    def _run(
+        self, command: list[str], timeout_s: float = VERB_TIMEOUT_S
+    ) -> "subprocess.CompletedProcess[str]":
+        try:
+            return subprocess.run(
+                command,
+                env=self.environment,
+                capture_output=True,
+                text=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise RemoteError(
+                "DEMO_TIMEOUT",
+                f"{' '.join(command[2:4])} was not done within {timeout_s:g} s",
+                remedy=f"see {self.log}",
+            ) from error
 
     def _command(self, name: str, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "swt3_agent", name, *arguments]

@@ -1,9 +1,11 @@
 """No driver, no permission, a driver that hangs, dies or lies: each its own answer and remedy."""
 
+import contextlib
 import ctypes
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +139,34 @@ def test_a_driver_that_hangs_is_busy_and_its_child_is_ended(
     assert reading.claims["pci_count"] == 4
     assert psutil.Process().children() == children
     assert appraise_gpu(reading).outcome is Outcome.FAIL
+
+
+def test_no_reader_outlives_an_agent_that_is_killed(machine: MachineMaker, driver: Path) -> None:
+    """Not even one whose driver hangs: it would hold the driver for ever."""
+    stuck = machine("l40s").change("", init="hang")
+    agent = (
+        "import sys; from pathlib import Path\n"
+        "from swt3_agent.collect.gpu.collector import GpuCollector\n"
+        "GpuCollector(root=Path(sys.argv[1]), library_path=Path(sys.argv[2]),"
+        f" extra_env={{{MACHINE_VARIABLE!r}: sys.argv[3]}}).collect()"
+    )
+    arguments = (str(stuck.root), str(driver), str(stuck.description))
+    with subprocess.Popen([sys.executable, "-c", agent, *arguments]) as process:
+        reader = reader_of(process.pid)
+        process.kill()
+    reader.wait(20)
+
+
+def reader_of(agent: int) -> psutil.Process:
+    """The reader that ``agent`` started, once it has mapped the driver's library."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for child in psutil.Process(agent).children():
+            with contextlib.suppress(psutil.Error):
+                if any("libnvidia-ml" in mapped.path for mapped in child.memory_maps()):
+                    return child
+        time.sleep(0.01)
+    raise AssertionError("no reader was started")
 
 
 def test_one_gpu_that_hangs_makes_the_reading_busy(machine: MachineMaker, driver: Path) -> None:

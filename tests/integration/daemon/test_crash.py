@@ -21,7 +21,7 @@ class Producer(threading.Thread):
     """Sends batches one after the other, and sends one again until it is answered."""
 
     def __init__(self, agent: AgentProcess, client: str) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._agent = agent
         self._client = client
         self.acknowledged: dict[str, int] = {}
@@ -48,6 +48,7 @@ class Producer(threading.Thread):
     def finish(self) -> None:
         self._done.set()
         self.join(60)
+        assert not self.is_alive(), "a producer still waits for an answer"
 
     def _next(self, batch: int) -> dict[str, Any]:
         return submission(BATCH, batch, self._client)
@@ -61,23 +62,22 @@ class Producer(threading.Thread):
 def test_no_acknowledged_record_is_lost_or_repeated_by_kill_9(
     tmp_path: Path, software_tpm: SoftwareTpm
 ) -> None:
-    agent = AgentProcess(tmp_path, software_tpm.tcti).start()
-    producers = [Producer(agent, f"client-{number}") for number in range(3)]
-    for producer in producers:
-        producer.start()
-    source = random.Random(9)
-    for _ in range(ROUNDS):
-        target = sum(len(producer.acknowledged) for producer in producers) + source.randrange(
-            200, 2000
-        )
-        while sum(len(producer.acknowledged) for producer in producers) < target:
-            assert all(producer.is_alive() for producer in producers), "a producer was let down"
-            time.sleep(0.002)  # until so many were acknowledged, however long that takes
-        agent.kill()
-        agent.start()
-    for producer in producers:
-        producer.finish()
-    agent.stop()
+    with AgentProcess(tmp_path, software_tpm.tcti) as agent:
+        producers = [Producer(agent, f"client-{number}") for number in range(3)]
+        for producer in producers:
+            producer.start()
+        source = random.Random(9)
+        for _ in range(ROUNDS):
+            target = sum(len(producer.acknowledged) for producer in producers) + source.randrange(
+                200, 2000
+            )
+            while sum(len(producer.acknowledged) for producer in producers) < target:
+                assert all(producer.is_alive() for producer in producers), "a producer was let down"
+                time.sleep(0.002)  # until so many were acknowledged
+            agent.kill()
+            agent.start()
+        for producer in producers:
+            producer.finish()
 
     relayed = [record for record in agent.records() if record["kind"] == "relayed"]
     stored = {r["payload"]["anchor_fingerprint"]: r["seq"] for r in relayed}
@@ -101,13 +101,14 @@ def _cut(boot: dict[str, Any]) -> bool:
 
 
 def test_a_batch_answered_before_the_crash_gets_the_same_answer_after_it(tmp_path: Path) -> None:
-    agent = AgentProcess(tmp_path).start()
+    agent = AgentProcess(tmp_path)
     request = submission(5, batch=7)
     request["witnesses"][2]["anchor_fingerprint"] = "0" * 12
-    with IntakeConnection(agent.intake) as intake:
-        first = intake.ask(request)
-    assert (first["accepted"], first["rejected"]) == (4, 1)
-    agent.kill()
+    with agent:
+        with IntakeConnection(agent.intake) as intake:
+            first = intake.ask(request)
+        assert (first["accepted"], first["rejected"]) == (4, 1)
+        agent.kill()
     with agent, IntakeConnection(agent.intake) as intake:
         size = agent.json("status")["log"]["tree_size"]
         again = intake.ask(request)

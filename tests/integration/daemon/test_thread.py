@@ -217,7 +217,7 @@ def test_log_follows_what_arrives(agent_without_tpm: AgentProcess) -> None:
             kinds.add(json.loads(follower.stdout.readline())["kind"])
     finally:
         follower.terminate()
-        follower.wait()
+        follower.wait(30)
         follower.stdout.close()
 
 

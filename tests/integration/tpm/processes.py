@@ -55,13 +55,13 @@ def while_waiting_for_an_answer(act: Callable[[], None]) -> Iterator[None]:
                 return
         act()
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
     finally:
         done.set()
-        watcher.join()
+        watcher.join(30)
 
 
 def _is_reading(thread: int) -> bool:

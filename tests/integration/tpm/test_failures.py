@@ -117,12 +117,14 @@ def test_a_tpm_that_hangs_is_busy_for_all_who_wait_and_then_works_again(
     identity = tpm.open()
     pid = process_of(tpm)
     codes: list[str] = []
-    callers = [threading.Thread(target=lambda: codes.append(code_of(tpm))) for _ in range(3)]
+    callers = [
+        threading.Thread(target=lambda: codes.append(code_of(tpm)), daemon=True) for _ in range(3)
+    ]
     with frozen(swtpm):
         for caller in callers:
             caller.start()
         for caller in callers:
-            caller.join()
+            caller.join(10 * HANG_TIMEOUT_S)
         assert codes == ["TPM_BUSY"] * 3
         wait_for_end(pid, 0)
     head = tpm.extend_and_quote(b"head\n")
@@ -183,7 +185,7 @@ def test_the_owner_dies_with_the_agent_even_inside_a_call(swtpm: SoftwareTpm, ro
             agent.stdin.write(b"\n")
             agent.stdin.flush()
             agent.kill()
-            agent.wait()
+            agent.wait(30)
             wait_for_end(pid)
 
 
@@ -199,11 +201,12 @@ def test_threads_take_turns(open_tpm: OpenTpm) -> None:
         except TpmError as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join()
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     assert errors == []
 
 

@@ -1,0 +1,64 @@
+"""The demo as a user runs it: to its end, and cut short."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+DEMO = (sys.executable, "-m", "swt3_agent", "demo")
+TIMEOUT_S = 120
+
+
+def test_the_demo_attests_proves_and_refuses_a_forgery(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*DEMO, "--anchors", "50", "--directory", str(tmp_path / "d"), "--json"],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    verdicts = {row["procedure_id"]: row["verdict"] for row in shown["attested"]}
+    assert verdicts["AI-MDL.1"] == "PASS"
+    assert "50 of 50 acknowledged" in done.stderr
+    assert "LEAF_MISMATCH" in done.stderr
+    assert started_by_the_demo(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_nothing_outlives_a_demo_that_is_cut_short(tmp_path: Path, number: signal.Signals) -> None:
+    directory = tmp_path / "d"
+    with subprocess.Popen(
+        [*DEMO, "--directory", str(directory)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as demo:
+        deadline = time.monotonic() + TIMEOUT_S
+        while not (directory / "intake.sock").exists():
+            assert demo.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(demo.pid, number)
+        assert demo.wait(TIMEOUT_S) == 130
+    assert started_by_the_demo(tmp_path) == []
+
+
+def started_by_the_demo(directory: Path) -> list[str]:
+    """Command lines of processes that have to do with ``directory``."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "environ"]):
+        command = process.info["cmdline"] or []
+        environment = process.info["environ"] or {}
+        if process.pid != os.getpid() and any(
+            str(directory) in text for text in (*command, *environment.values())
+        ):
+            found.append(" ".join(command))
+    return found
