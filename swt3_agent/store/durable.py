@@ -51,7 +51,7 @@ def read_exactly(fd: int, size: int, offset: int) -> bytes:
 def write_durably(path: Path, data: bytes) -> None:
     """Write a whole private file so that, after any crash, it is absent or complete.
 
-    Raises OSError; then nothing of it is left under ``path``.
+    Raises OSError; then it is absent, or complete and not yet sure to be there after a power cut.
     """
     # A name of its own for each thread: two may store the same content at once.
     temporary = path.with_name(f".{path.name}.{threading.get_ident()}{TEMPORARY_SUFFIX}")

@@ -5,7 +5,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from swt3_agent.errors import JournalError
-from swt3_agent.store.durable import is_out_of_space, write_durably
+from swt3_agent.store.durable import is_out_of_space, sync_directory, write_durably
 
 _DIGEST = re.compile("[0-9a-f]{64}")
 
@@ -30,7 +30,9 @@ class EvidenceStore:
         digest = sha256(content).hexdigest()
         path = self.path(digest)
         try:
-            if not path.exists():
+            if path.exists():
+                sync_directory(self._directory)  # who wrote it may have been killed before this
+            else:
                 write_durably(path, content)
         except OSError as error:
             raise _not_stored(error) from error

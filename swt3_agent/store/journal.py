@@ -16,12 +16,10 @@ from swt3_agent.store.drafts import Commit, Draft
 from swt3_agent.store.follower import Follower, FollowerThread
 from swt3_agent.store.frames import RecordSlice
 from swt3_agent.store.group_commit import GroupCommit
-from swt3_agent.store.opening import open_segments, segment_roots
-from swt3_agent.store.recovery import TailCut
-from swt3_agent.store.sealer import Sealer
+from swt3_agent.store.recovery import TailCut, open_segments, segment_roots
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_keys import SegmentKeys
-from swt3_agent.store.segments import Segments
+from swt3_agent.store.segments import Sealer, Segments
 from swt3_agent.store.tree import LogTree
 
 __all__ = ["Commit", "Draft", "Journal", "TailCut"]

@@ -13,14 +13,18 @@ from pathlib import Path
 from types import MappingProxyType
 
 from swt3_agent.errors import JournalError
-from swt3_agent.store.durable import sync_directory
+from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory
 from swt3_agent.store.frames import FrameScan, find_commit_starts, last_byte_in_use, scan_segment
+from swt3_agent.store.sealed import SealedSegment, sealed_path
 from swt3_agent.store.segment_file import (
     RAW_SUFFIX,
     SEGMENT_RECORDS,
     SegmentFile,
     segment_name,
 )
+from swt3_agent.store.segments import Segments, list_segments
+
+_ATTEMPTS = 3  # for a reader: the daemon may seal a segment between our look and our open
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +50,49 @@ class _Scanned:
         return self.number * SEGMENT_RECORDS + len(self.scan.offsets)
 
 
-def open_raw_segments(
-    directory: Path,
-    numbers: Sequence[int],
-    *,
-    repair: bool,
-    known: Mapping[int, FrameScan] = MappingProxyType({}),
+def open_segments(
+    directory: Path, *, repair: bool, known: Mapping[int, FrameScan] = MappingProxyType({})
+) -> tuple[Segments, TailCut | None]:
+    """The segments in ``directory`` up to the last committed record.
+
+    ``repair`` (the one writer's start) also removes what an interrupted start, commit or sealing
+    left behind. Raises JournalError ``JOURNAL_DAMAGED``, ``SEGMENT_DAMAGED``,
+    ``JOURNAL_UNREADABLE``.
+    """
+    try:
+        if repair:
+            _clean_up(directory)
+        for _ in range(1 if repair else _ATTEMPTS):
+            sealed, raw = list_segments(directory)
+            gap = _gap(sealed + raw)
+            if gap is None:
+                with suppress(FileNotFoundError):
+                    segments, cut = _open_raw(directory, raw, repair=repair, known=known)
+                    return Segments(directory, len(sealed), segments), cut
+    except OSError as error:
+        raise _unreadable(directory, str(error)) from error
+    if gap is None:
+        raise _unreadable(directory, "segments disappear while they are opened")
+    raise JournalError(
+        "JOURNAL_DAMAGED",
+        f"segment {gap} is missing in {directory}, and later ones are there",
+        remedy="restore the missing segment from a backup; nothing was changed",
+    )
+
+
+def segment_roots(segments: Segments) -> list[bytes]:
+    """Subtree roots of the sealed segments, as their footers say. Raises JournalError."""
+    try:
+        return [
+            SealedSegment.open(sealed_path(segments.directory, number), number).root
+            for number in range(segments.sealed)
+        ]
+    except OSError as error:
+        raise _unreadable(segments.directory, str(error)) from error
+
+
+def _open_raw(
+    directory: Path, numbers: Sequence[int], *, repair: bool, known: Mapping[int, FrameScan]
 ) -> tuple[list[SegmentFile], TailCut | None]:
     """Open the raw segments ``numbers`` (in order, without a gap) as far as they were committed.
 
@@ -65,7 +106,7 @@ def open_raw_segments(
         ]
         if not scanned:
             return [], None
-        unfilled = (i for i, item in enumerate(scanned) if item.next_seq % SEGMENT_RECORDS)
+        unfilled = (i for i, item in enumerate(scanned) if len(item.scan.offsets) < SEGMENT_RECORDS)
         stop = next(unfilled, len(scanned) - 1)
         _refuse_damage(scanned[stop:])
         kept = _whole_commits(scanned[: stop + 1])
@@ -87,8 +128,20 @@ def _scan(
     path = directory / f"{segment_name(number)}{RAW_SUFFIX}"
     fd = os.open(path, (os.O_RDWR if repair else os.O_RDONLY) | os.O_CLOEXEC)
     opened.callback(os.close, fd)
+    if repair:
+        _forget_unsynced(fd)
     scan = scan_segment(fd, number * SEGMENT_RECORDS, SEGMENT_RECORDS, known)
     return _Scanned(number, fd, path, scan)
+
+
+def _forget_unsynced(fd: int) -> None:
+    """Have the file read as the disk holds it: what counts from now on must be there.
+
+    A killed writer may not have synced its last commit; after a failed sync the page cache shows
+    bytes that never reached the disk.
+    """
+    os.fdatasync(fd)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _refuse_damage(scanned: Sequence[_Scanned]) -> None:
@@ -162,3 +215,30 @@ def _sync_quietly(kept: Sequence[_Scanned]) -> None:
     with suppress(OSError):  # a read-only file system holds nothing that is not durable
         for item in kept[-2:]:
             os.fdatasync(item.fd)
+
+
+def _clean_up(directory: Path) -> None:
+    """Finish a sealing that was interrupted: half a sealed file goes, else the raw file goes."""
+    for leftover in directory.glob(f".*{TEMPORARY_SUFFIX}"):
+        leftover.unlink()
+    for number in list_segments(directory)[0]:
+        raw = directory / f"{segment_name(number)}{RAW_SUFFIX}"
+        if raw.exists():
+            SealedSegment.open(
+                sealed_path(directory, number), number
+            )  # raises where it is not whole: then keep both
+            raw.unlink()
+
+
+def _gap(numbers: Sequence[int]) -> int | None:
+    """The first segment that is missing before the last; None where none is."""
+    gaps = (expected for expected, number in enumerate(sorted(numbers)) if number != expected)
+    return next(gaps, None)
+
+
+def _unreadable(directory: Path, what: str) -> JournalError:
+    return JournalError(
+        "JOURNAL_UNREADABLE",
+        f"the journal in {directory} cannot be opened: {what}",
+        remedy="make the directory readable and writable for the agent",
+    )

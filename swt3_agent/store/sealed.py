@@ -71,9 +71,8 @@ class SealedSegment:
         self._recent: tuple[int, bytes] = (-1, b"")
 
     @classmethod
-    def open(cls, directory: Path, number: int) -> "SealedSegment":
+    def open(cls, path: Path, number: int) -> "SealedSegment":
         """Read the footer. Raises JournalError ``SEGMENT_DAMAGED``, FileNotFoundError, OSError."""
-        path = sealed_path(directory, number)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             root, chunks = _read_footer(fd, number)
@@ -132,25 +131,25 @@ def sealed_path(directory: Path, number: int) -> Path:
 
 
 def seal(segment: SegmentFile, root: bytes) -> SealedSegment:
-    """Write the sealed form of a full segment durably beside it and read it back.
+    """Write the sealed form of a full segment durably beside it, and read it back.
 
-    The raw file stays. Raises OSError, or JournalError ``SEGMENT_DAMAGED`` where what was read
-    back differs; then there is no sealed file.
+    It gets its name only then: a start that finds both forms deletes the raw one. Raises OSError,
+    or JournalError ``SEGMENT_DAMAGED`` where what was read back differs; then there is no sealed
+    file.
     """
     directory = segment.path.parent
     path = sealed_path(directory, segment.number)
     temporary = path.with_name(f".{path.name}{TEMPORARY_SUFFIX}")
     try:
         _write_sealed(temporary, segment, root)
+        _compare(SealedSegment.open(temporary, segment.number), segment)
         temporary.rename(path)
         sync_directory(directory)
-        sealed = SealedSegment.open(directory, segment.number)
-        _compare(sealed, segment)
+        return SealedSegment.open(path, segment.number)
     except BaseException:
         temporary.unlink(missing_ok=True)
         path.unlink(missing_ok=True)
         raise
-    return sealed
 
 
 def _write_sealed(path: Path, segment: SegmentFile, root: bytes) -> None:

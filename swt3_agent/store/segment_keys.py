@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from swt3_agent.errors import JournalError
-from swt3_agent.store.durable import write_durably
+from swt3_agent.store.durable import sync_directory, write_durably
 
 KEY_SIZE = 32
 _CACHED = 8
@@ -47,7 +47,8 @@ class SegmentKeys:
     def ensure(self, segment: int) -> None:
         """Have a durable key before the segment takes its first record. Raises OSError."""
         path = self.path(segment)
-        if path.exists() and path.stat().st_size == KEY_SIZE:  # kept from a start that failed
+        if path.exists() and path.stat().st_size == KEY_SIZE:  # kept from a start that failed,
+            sync_directory(self._directory)  # perhaps for want of just this
             return
         key = secrets.token_bytes(KEY_SIZE)
         write_durably(path, key)

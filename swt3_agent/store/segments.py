@@ -1,21 +1,35 @@
-"""The segments of one log together: sealed ones first, then raw ones, the last of them growing."""
+"""The segments of one log together: sealed ones first, then raw ones, the last of them growing.
 
+Full raw segments are sealed in the background, oldest first.
+"""
+
+import logging
 import re
 import threading
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from struct import error as StructError  # noqa: N812  # it is an exception, and reads like one
 
 from swt3_agent.errors import FormatError, JournalError
 from swt3_agent.protocol.record import Record, iter_frames
 from swt3_agent.store.frames import RecordSlice, split_frames
-from swt3_agent.store.sealed import SEALED_SUFFIX, SealedSegment, damaged
+from swt3_agent.store.sealed import (
+    SEALED_SUFFIX,
+    SealedSegment,
+    damaged,
+    seal,
+    sealed_path,
+)
 from swt3_agent.store.segment_file import (
     RAW_SUFFIX,
     SEGMENT_RECORDS,
     SLICE_RECORDS,
     SegmentFile,
 )
+
+logger = logging.getLogger(__name__)
 
 _OPEN_SEALED = 4
 _RAW_NAME = re.compile("[0-9]{16}" + re.escape(RAW_SUFFIX))
@@ -53,14 +67,20 @@ class Segments:
         with self._lock:
             segment = self._raw.pop(sealed.number)
             self._sealed = sealed.number + 1
-        segment.path.unlink()
-        segment.close()
+        try:
+            segment.path.unlink()
+        finally:
+            segment.close()
 
     def slices(self, start: int, stop: int) -> Iterator[RecordSlice]:
         """Records ``[start, stop)`` in slices, none across a segment boundary; unchecked."""
         while start < stop:
             frames, count = self._frames_from(start, stop)
-            yield split_frames(frames, start, count)
+            try:
+                records = split_frames(frames, start, count)
+            except StructError as error:
+                raise damaged(self.directory, f"record {start} and after: {error}") from error
+            yield records
             start += count
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
@@ -88,7 +108,11 @@ class Segments:
         number, within = divmod(start, SEGMENT_RECORDS)
         stop = min(within + min(stop - start, SLICE_RECORDS), SEGMENT_RECORDS)
         for _ in range(2):  # once more where it was sealed just now
-            frames, count = self._get(number).frames_from(within, stop)
+            try:
+                frames, count = self._get(number).frames_from(within, stop)
+            except OSError as error:
+                what = f"segment {number} cannot be read: {error.strerror}"
+                raise damaged(self.directory, what) from error
             if count:
                 return frames, count
         raise JournalError(
@@ -102,17 +126,50 @@ class Segments:
             segment = self._raw.get(number) or self._cache.get(number)
         if segment is not None:
             return segment
-        try:
-            sealed = SealedSegment.open(self.directory, number)
-        except OSError as error:
-            raise damaged(
-                self.directory, f"segment {number} cannot be read: {error.strerror}"
-            ) from error
+        sealed = SealedSegment.open(sealed_path(self.directory, number), number)
         with self._lock:
             while len(self._cache) >= _OPEN_SEALED:
                 self._cache.pop(next(iter(self._cache)))
             self._cache[number] = sealed
         return sealed
+
+
+class Sealer:
+    """Compresses each full segment it is told of. One that cannot be sealed is tried again with
+    the next, and stays readable as it is."""
+
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
+        self._roots: dict[int, bytes] = {}
+        self._filled: SimpleQueue[tuple[int, bytes] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal-sealer", daemon=True)
+        self._thread.start()
+
+    def filled(self, number: int, root: bytes) -> None:
+        """Segment ``number`` is full, and ``root`` is its subtree root."""
+        self._filled.put((number, root))
+
+    def close(self) -> None:
+        """Finish the segment in hand and end; the others are sealed after the next start."""
+        self._filled.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (filled := self._filled.get()) is not None:
+            number, root = filled
+            self._roots[number] = root
+            try:
+                self._seal_waiting()
+            except (OSError, JournalError) as error:
+                logger.warning("segment not sealed: %s", error)
+
+    def _seal_waiting(self) -> None:
+        for segment in self._segments.raw:
+            root = self._roots.get(segment.number)
+            if root is None:
+                return
+            self._segments.replace(seal(segment, root))
+            del self._roots[segment.number]
 
 
 def list_segments(directory: Path) -> tuple[list[int], list[int]]:

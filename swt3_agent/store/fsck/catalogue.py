@@ -50,11 +50,11 @@ class CatalogueChecker:
         if file is None:
             return
         try:
-            if self._compared == self._segments == file.position()[0]:
-                kinds = {kind: count for kind, count, _ in file.kinds()}
-                verdicts = {(p, verdict): count for p, verdict, count in file.verdicts()}
-                if kinds != self._kinds or verdicts != self._verdicts:
-                    self._report("CATALOGUE_DIFFERS", str(self._path), "its counts are wrong")
+            kinds = {kind: count for kind, count, _ in file.kinds()}
+            verdicts = {(p, verdict): count for p, verdict, count in file.verdicts()}
+            seen = self._compared == self._segments == file.position()[0]  # last: it may grow
+            if seen and (kinds != self._kinds or verdicts != self._verdicts):
+                self._report("CATALOGUE_DIFFERS", str(self._path), "its counts are wrong")
         except sqlite3.Error as error:
             self._unreadable(error)
         finally:

@@ -1,6 +1,7 @@
 """The check itself: one pass over all records, with every checker looking on."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from swt3_agent.errors import JournalError, StateError
@@ -71,12 +72,14 @@ class _Check:
     ) -> Iterator[tuple[list[Record], bytes | None]]:
         directory = self._layout.journal
         path = directory / f"{segment_name(number)}{RAW_SUFFIX}"
-        if is_sealed or not path.exists():  # or sealed since we looked
-            yield from sealed_records(directory, number, self._report)
-            return
-        raw = raw_records(path, number, self._report, last=number == last, live=self._live)
-        for records in raw:
-            yield records, None
+        if not is_sealed:
+            with suppress(FileNotFoundError):  # then it was sealed since we looked
+                for records in raw_records(
+                    path, number, self._report, last=number == last, live=self._live
+                ):
+                    yield records, None
+                return
+        yield from sealed_records(directory, number, self._report)
 
     def _follow(self, number: int, records: list[Record], stated_root: bytes | None) -> None:
         """Extend tree and index; both end at the first record that cannot be read."""

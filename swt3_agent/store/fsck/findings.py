@@ -8,7 +8,7 @@ _RESTORE = "restore the file from a backup; what can still be read stays readabl
 REMEDIES = {
     "STATE_VERSION": "run the version of swt3-agent that wrote the directory, or a newer one",
     "SEGMENT_MISSING": _RESTORE,
-    "SEGMENT_UNREADABLE": "make the file readable for the user who checks",
+    "SEGMENT_UNREADABLE": "make it readable for the user who checks; if the disk fails, restore it",
     "SEGMENT_SHORT": _RESTORE,
     "SEALED_DAMAGED": _RESTORE,
     "SEALED_ROOT": "restore the file from a backup, or tell an assessor: records were changed",

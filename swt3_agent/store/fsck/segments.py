@@ -17,7 +17,7 @@ from swt3_agent.store.frames import (
     whole_record,
 )
 from swt3_agent.store.fsck.findings import Report
-from swt3_agent.store.sealed import SealedSegment
+from swt3_agent.store.sealed import SealedSegment, sealed_path
 from swt3_agent.store.segment_file import SEGMENT_RECORDS, SLICE_RECORDS, SegmentFile
 
 
@@ -25,10 +25,11 @@ def sealed_records(
     directory: Path, number: int, report: Report
 ) -> Iterator[tuple[list[Record], bytes]]:
     """Records of a sealed segment in slices, each with the root that the footer states."""
+    path = sealed_path(directory, number)
     try:
-        sealed = SealedSegment.open(directory, number)
+        sealed = SealedSegment.open(path, number)
     except (JournalError, OSError) as error:
-        report("SEALED_DAMAGED", _name(directory, number, ".seg.zst"), str(error))
+        report("SEALED_DAMAGED", str(path), str(error))
         return
     starts = [*sealed.chunk_starts, SEGMENT_RECORDS]
     for start, stop in pairwise(starts):
@@ -50,16 +51,20 @@ def raw_records(
     """Records of a raw segment in slices, past any damage that a later commit start allows.
 
     ``last`` says that the log ends in this segment, ``live`` that an agent is writing to it: then
-    what is not committed yet is no finding.
+    what is not committed yet is no finding. Raises FileNotFoundError.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise
     except OSError as error:
         report("SEGMENT_UNREADABLE", str(path), str(error))
         return
     segment = SegmentFile(path, number, fd)
     try:
         yield from _readable(segment, report, last=last, live=live)
+    except OSError as error:
+        report("SEGMENT_UNREADABLE", str(path), str(error))
     finally:
         segment.close()
 
@@ -154,7 +159,3 @@ def _damage(segment: SegmentFile, scan: FrameScan) -> tuple[str, str]:
 def _numbers(number: int, start: int, stop: int) -> list[int]:
     first = number * SEGMENT_RECORDS
     return list(range(first + start, first + stop))
-
-
-def _name(directory: Path, number: int, suffix: str) -> str:
-    return str(directory / f"{number:016d}{suffix}")

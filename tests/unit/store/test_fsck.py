@@ -138,7 +138,7 @@ def test_commits_that_are_written_while_a_check_looks_are_no_damage(
         StateDirectory.open(state) as held,
         Journal.open(held.layout.journal, held.layout.keys) as journal,
     ):
-        looks = []
+        looks: list[int] = []
 
         def commit_first(*arguments: int) -> object:
             if not looks:
@@ -393,3 +393,10 @@ def test_records_without_meaning_are_still_records(state: Path) -> None:
         odd = [Draft(kind, b"{}", b"\xff\0") for kind in Kind if kind is not Kind.CHECKPOINT]
         journal.append([*odd, *drafts(2)]).result()
     assert check(state) == []
+
+
+def test_a_file_that_fails_under_the_check_is_named(state: Path) -> None:
+    path = state / "journal" / RAW
+    path.unlink()
+    path.mkdir()  # opens like a file, and fails every read
+    assert codes(check(state)) == {"SEGMENT_UNREADABLE"}

@@ -442,3 +442,22 @@ def test_commits_that_are_written_while_a_reader_looks_are_no_damage(
     assert texts(reader.scan(0)) == ["seen"]
     reader.refresh()
     assert texts(reader.scan(0)) == ["seen", "later", "later still"]
+
+
+def test_what_a_start_takes_over_is_synced_before_it_counts(
+    open_journal: OpenJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A producer whose acknowledgement was lost is told that its batch is there already."""
+    first = open_journal()
+    append(first, "written, and killed before the sync")
+    first.close()
+    synced: list[str] = []
+    fdatasync = os.fdatasync
+
+    def note(fd: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        fdatasync(fd)
+
+    monkeypatch.setattr("swt3_agent.store.recovery.os.fdatasync", note)
+    assert open_journal().size == 1
+    assert synced == [RAW]

@@ -8,7 +8,9 @@ import zstandard
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.log_tree import Frontier, leaf_hashes, verify_consistency, verify_inclusion
 from swt3_agent.store.journal import Journal, TailCut
+from swt3_agent.store.sealed import SealedSegment
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
+from swt3_agent.store.segments import Sealer
 from tests.unit.store.records import append, draft, drafts, flip, texts
 
 SIZE = SEGMENT_RECORDS + 1000
@@ -115,7 +117,10 @@ def test_a_commit_that_crosses_segments_and_lost_its_end_is_cut_from_both(copy: 
         assert texts(journal.scan(full - 6)) == [str(full - 6), *(f"again {n}" for n in range(6))]
 
 
-def test_a_commit_start_in_a_later_segment_makes_a_bad_tail_damage(copy: Copy) -> None:
+def test_a_commit_start_in_a_later_segment_makes_a_bad_tail_damage(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sealer, "filled", lambda *_: None)  # a stop before it is sealed
     root = copy()
     with open_journal(root, readonly=False) as journal:
         append(journal, *(f"{n}" for n in range(SIZE, 2 * SEGMENT_RECORDS)))
@@ -196,3 +201,46 @@ def test_a_missing_segment_is_named_when_the_journal_opens(copy: Copy) -> None:
         open_journal(root, readonly=False)
     assert damaged.value.code == "JOURNAL_DAMAGED"
     assert (root / "journal" / SECOND).exists()
+
+
+def test_damage_to_the_first_record_of_a_full_raw_segment_is_refused(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sealer, "filled", lambda *_: None)  # a stop before it is sealed
+    root = copy()
+    with open_journal(root, readonly=False) as journal:
+        append(journal, *(f"{n}" for n in range(SIZE, 2 * SEGMENT_RECORDS)))
+        append(journal, "acknowledged")
+    flip(root / "journal" / SECOND, 20)
+    for readonly in (False, True):
+        with pytest.raises(JournalError) as refused:
+            open_journal(root, readonly=readonly)
+        assert refused.value.code == "JOURNAL_DAMAGED"
+
+
+def test_a_sealed_segment_has_its_name_only_after_it_was_read_back(
+    copy: Copy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that finds both forms deletes the raw one, so the other must be known to be good."""
+    root = copy()
+    seen: list[bool] = []
+
+    def unlike(sealed: SealedSegment, *_: object) -> None:
+        seen.append((root / "journal" / f"{SECOND}.zst").exists())
+        raise JournalError("SEGMENT_DAMAGED", f"{sealed.path} reads back differently", remedy="")
+
+    monkeypatch.setattr("swt3_agent.store.sealed._compare", unlike)
+    with open_journal(root, readonly=False) as journal:
+        append(journal, *(f"{n}" for n in range(SIZE, 2 * SEGMENT_RECORDS)))
+        journal.follow()
+    assert seen == [False]
+    assert sorted(path.name for path in (root / "journal").iterdir()) == [SEALED, SECOND]
+
+
+def test_a_segment_that_cannot_be_opened_is_named(copy: Copy) -> None:
+    root = copy()
+    with open_journal(root) as journal:
+        (root / "journal" / SEALED).unlink()
+        with pytest.raises(JournalError, match="segment 0 cannot be read") as damaged:
+            journal.read(0)
+        assert damaged.value.code == "SEGMENT_DAMAGED"
