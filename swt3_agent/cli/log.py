@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of
 from swt3_agent.cli.text import printable
@@ -88,7 +87,7 @@ def _utc(received_ns: int) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{received_ns // 1_000_000 % 1000:03d}Z"
 
 
-def _sequence_number(text: str) -> Any:
+def _sequence_number(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("a sequence number is 0 or more")

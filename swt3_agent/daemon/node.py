@@ -19,7 +19,7 @@ from swt3_agent import __version__
 from swt3_agent.config import NO_TPM, Config
 from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.identity import boot_id, find_node_id
-from swt3_agent.errors import TpmError, UsageError
+from swt3_agent.errors import JournalError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
@@ -45,6 +45,12 @@ class LastRun:
     outcomes: tuple[str, ...]
     utc_ms: int
     duration_ms: int
+
+
+class _LogName(msgspec.Struct):
+    """What the first BOOT record says about the log."""
+
+    log_id: str
 
 
 class Node:
@@ -150,8 +156,14 @@ class Node:
         """The random name of this log, which its first record states."""
         if self.journal.size == 0:
             return secrets.token_hex(16)
-        first = msgspec.json.decode(self.journal.read(0).payload, type=dict[str, object])
-        return str(first["log_id"])
+        try:
+            return msgspec.json.decode(self.journal.read(0).payload, type=_LogName).log_id
+        except msgspec.MsgspecError as error:
+            raise JournalError(
+                "JOURNAL_DAMAGED",
+                f"the first record does not name the log: {error}",
+                remedy="run `swt3-agent fsck`; restore the state directory from a backup",
+            ) from error
 
     def _record_start(self) -> None:
         """The BOOT record: who starts, on what, and what opening found."""

@@ -22,7 +22,7 @@ from tpm2_pytss import (
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.tcg.public import check_ak, parse_public
 from swt3_agent.tpm.connection import flush, is_auth_failure, is_format_one, salted_session
-from swt3_agent.tpm.key_files import BLOB_FORMAT, KeyBlob
+from swt3_agent.tpm.key_files import BLOB_FORMAT, KeyBlob, unusable
 
 _COMMON = (
     TPMA_OBJECT.FIXEDTPM
@@ -127,13 +127,3 @@ def _load(esapi: ESAPI, parent: ESYS_TR, blob: KeyBlob) -> ESYS_TR:
         if not is_format_one(error):
             raise
         raise unusable(f"the TPM does not load it: {error}") from error
-
-
-def unusable(why: str) -> TpmError:
-    """The error for a key that is there and does not work; never a reason to make another."""
-    return TpmError(
-        "TPM_KEY_UNUSABLE",
-        f"the attestation key cannot be used: {why}",
-        remedy="restore ak.json and the authValue that belong to this TPM, or replace the key on "
-        "purpose and enrol the node again",
-    )

@@ -14,6 +14,11 @@ from swt3_agent.errors import TpmError
 from swt3_agent.tpm.messages import Answer, Done, Request, receive_frame, send_frame
 
 KILL_WAIT_S = 2.0
+# Without the working directory on the path: whoever can write there must not choose our code.
+_START = (
+    "import sys; sys.path[:] = filter(None, sys.path);"
+    " from swt3_agent.tpm.worker import main; main()"
+)
 
 Result = TypeVar("Result")
 
@@ -31,9 +36,9 @@ class Child:
         self._connection, theirs = socket.socketpair()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "swt3_agent.tpm.worker", str(theirs.fileno())],
+                [sys.executable, "-c", _START, str(theirs.fileno())],
                 pass_fds=(theirs.fileno(),),
-                env={**os.environ, "TSS2_LOG": "all+none", "PYTHONSAFEPATH": "1"},
+                env={**os.environ, "TSS2_LOG": "all+none"},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 # Out of reach of the terminal: the agent needs its TPM for the closing checkpoint.

@@ -20,8 +20,9 @@ from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.pcr import PcrSelection, composite_digest, read_selection, sha256_selection
 from swt3_agent.tcg.reader import Reader
 from swt3_agent.tcg.signature import tpmt_to_der
-from swt3_agent.tpm.attestation_key import LoadedKey, unusable
+from swt3_agent.tpm.attestation_key import LoadedKey
 from swt3_agent.tpm.connection import is_auth_failure
+from swt3_agent.tpm.key_files import unusable
 from swt3_agent.tpm.messages import ClockInfo
 
 QUOTE_ATTEMPTS = 5

@@ -42,11 +42,11 @@ def read_blob(keys_dir: Path) -> KeyBlob | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _unusable(f"{path} cannot be read: {error.strerror}") from error
+        raise unusable(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:  # msgspec's errors are ValueErrors too
-        raise _unusable(f"{path} is damaged: {error}") from error
+        raise unusable(f"{path} is damaged: {error}") from error
     if blob.format != BLOB_FORMAT:
-        raise _unusable(f"{path} has the unknown format {blob.format!r}")
+        raise unusable(f"{path} has the unknown format {blob.format!r}")
     return blob
 
 
@@ -73,9 +73,9 @@ def read_auth(keys_dir: Path) -> bytes | None:
         except FileNotFoundError:
             continue
         except (OSError, ValueError) as error:
-            raise _unusable(f"the authValue in {path} cannot be read: {error}") from error
+            raise unusable(f"the authValue in {path} cannot be read: {error}") from error
         if len(value) != AUTH_SIZE:
-            raise _unusable(f"the authValue in {path} has {len(value)} bytes, not {AUTH_SIZE}")
+            raise unusable(f"the authValue in {path} has {len(value)} bytes, not {AUTH_SIZE}")
         return value
     return None
 
@@ -119,9 +119,11 @@ def _write(path: Path, content: bytes) -> None:
         ) from error
 
 
-def _unusable(message: str) -> TpmError:
+def unusable(why: str) -> TpmError:
+    """The error for a key that is there and does not work; never a reason to make another."""
     return TpmError(
         "TPM_KEY_UNUSABLE",
-        message,
-        remedy="restore the file from a backup, or replace the key and enrol the node again",
+        f"the attestation key cannot be used: {why}",
+        remedy="restore ak.json and the authValue that belong to this TPM, or replace the key on "
+        "purpose and enrol the node again",
     )

@@ -17,9 +17,16 @@ from tpm2_pytss import ESAPI, ESYS_TR, TSS2_Exception
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.protocol.checkpoint import extended, qualifying_data
 from swt3_agent.tpm import commands
-from swt3_agent.tpm.attestation_key import LoadedKey, create_key, load_key, unusable
+from swt3_agent.tpm.attestation_key import LoadedKey, create_key, load_key
 from swt3_agent.tpm.connection import connect, explain, is_lost, read_properties, salted_session
-from swt3_agent.tpm.key_files import create_auth, read_auth, read_blob, retire_blob, write_blob
+from swt3_agent.tpm.key_files import (
+    create_auth,
+    read_auth,
+    read_blob,
+    retire_blob,
+    unusable,
+    write_blob,
+)
 from swt3_agent.tpm.messages import (
     Challenge,
     ChallengeQuote,

@@ -1,7 +1,7 @@
 """Main of the process that owns the TPM: one socket, one request after the other.
 
-Run as ``python -m swt3_agent.tpm.worker FD`` with an inherited socket. It ends when the agent
-closes that socket or dies, even while a TPM call blocks.
+``child`` starts it with the descriptor of an inherited socket as its argument. It ends when the
+agent closes that socket or dies, even while a TPM call blocks.
 """
 
 import os
@@ -91,7 +91,3 @@ def _owner(request: Open) -> "Owner":
             remedy="install libtss2-esys and the extra: pip install 'swt3-agent[agent]'",
         ) from error
     return Owner(request)
-
-
-if __name__ == "__main__":
-    main()

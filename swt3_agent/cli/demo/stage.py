@@ -88,6 +88,7 @@ class DemoAgent:
             daemon = subprocess.Popen(
                 self._command("run", "--config", str(self.config)),
                 env={**self.environment, "NOTIFY_SOCKET": str(notify)},
+                cwd=self.directory,  # ours alone: Python looks for modules there
                 stdin=subprocess.DEVNULL,
                 stderr=log,
             )
@@ -145,6 +146,7 @@ class DemoAgent:
             return subprocess.run(
                 command,
                 env=self.environment,
+                cwd=self.directory,
                 capture_output=True,
                 text=True,
                 timeout=timeout_s,

@@ -224,6 +224,16 @@ def test_a_tpm_that_is_not_there_is_absent(room: Path, tcti: str) -> None:
     assert not (room / "keys").exists()
 
 
+def test_the_owner_takes_no_code_from_the_working_directory(
+    room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("swt3_agent", "msgspec"):
+        (room / name).mkdir()
+        (room / name / "__init__.py").write_text("raise SystemExit('chosen by a stranger')")
+    monkeypatch.chdir(room)
+    assert code_of(Tpm("device:/dev/no-such-tpm", room / "keys", quoted_pcrs=(13,))) == "TPM_ABSENT"
+
+
 def test_a_device_that_is_no_tpm_has_failed(room: Path) -> None:
     assert code_of(Tpm("device:/dev/null", room, quoted_pcrs=(13,))) == "TPM_FAILED"
 
