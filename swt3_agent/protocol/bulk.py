@@ -13,23 +13,29 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
 from operator import attrgetter
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.clearing import KEPT_THROUGH, MAX_LEVEL, clear
-from swt3_agent.protocol.fingerprint import fingerprint_after, preimage_head
+from swt3_agent.protocol.fingerprint import (
+    MAX_SAFE_INTEGER,
+    fingerprint_after,
+    preimage_head,
+)
 from swt3_agent.protocol.payload import HEX_FIELDS, LOWER_HEX, Witness
 from swt3_agent.protocol.strict_json import MAX_DEPTH
 
-_EXACT = 2**53
 _CONTEXT_THROUGH = KEPT_THROUGH["ai_context"]
 _CONTAINERS = frozenset({dict, list})
 _LOWER_HEX = LOWER_HEX.encode()
 
 _encode = msgspec.json.Encoder().encode
-_declared_level = attrgetter("clearing_level")
+_level_of = attrgetter("clearing_level")
+_procedure_of = attrgetter("procedure_id")
+_model_of = attrgetter("procedure_id", "ai_model_id")
+_context_of = attrgetter("ai_context")
 
 
 def prove_sound(
@@ -46,31 +52,27 @@ def prove_sound(
     escape.
     """
     kept = _decode_kept(payloads, colons, level)
-    if kept is None:
+    if kept is None or not _content_is_kept(*kept):
         return [None] * len(payloads)
-    witnesses, level = kept
+    witnesses, _ = kept
     try:
-        return [
-            witness
-            if -_EXACT < witness.factor_a < _EXACT
-            and -_EXACT < witness.factor_b < _EXACT
-            and -_EXACT < witness.factor_c < _EXACT
-            and type(witness.factor_a) is type(witness.factor_b) is type(witness.factor_c) is int
-            and witness.anchor_epoch == witness.fingerprint_timestamp_ms // 1000
-            and witness.anchor_fingerprint
-            == fingerprint_after(
-                preimage_head(tenant, witness.procedure_id),
-                witness.factor_a,
-                witness.factor_b,
-                witness.factor_c,
-                witness.fingerprint_timestamp_ms,
-            )
-            and _keeps_content(witness, level)
-            else None
-            for witness in witnesses
-        ]
-    except FormatError:  # a malformed procedure, of which the rules will say whose it is
+        heads = {name: preimage_head(tenant, name) for name in set(map(_procedure_of, witnesses))}
+    except FormatError:  # a malformed procedure: the rules will say in which of them
         return [None] * len(payloads)
+    proven: list[Witness | None] = []
+    for witness in witnesses:
+        a, b, c = witness.factor_a, witness.factor_b, witness.factor_c
+        timestamp_ms = witness.fingerprint_timestamp_ms
+        sound = (
+            type(a) is int
+            and type(b) is int
+            and type(c) is int
+            and witness.anchor_epoch == timestamp_ms // 1000
+            and fingerprint_after(heads[witness.procedure_id], a, b, c, timestamp_ms)
+            == witness.anchor_fingerprint
+        )
+        proven.append(witness if sound else None)
+    return proven
 
 
 def _decode_kept(
@@ -86,7 +88,7 @@ def _decode_kept(
         witnesses = list(map(shape.decode, payloads))
     except (msgspec.MsgspecError, RecursionError):
         return None
-    highest = max(map(_declared_level, witnesses), default=level)
+    highest = max(map(_level_of, witnesses), default=level)
     if highest > level:
         return _decode_kept(payloads, colons, highest)
     if _encode(witnesses).count(b":") != colons:
@@ -97,21 +99,15 @@ def _decode_kept(
     return witnesses, level
 
 
-def _keeps_content(witness: Witness, level: int) -> bool:
+def _content_is_kept(witnesses: Sequence[Witness], level: int) -> bool:
     """Whether clearing leaves those fields alone that it looks into."""
     if level > _CONTEXT_THROUGH:
-        return witness.ai_model_id is None or _is_kept_model(
-            witness.procedure_id, witness.ai_model_id, level
-        )
-    context = witness.ai_context
-    if context is None:
-        return True
-    if not isinstance(context, dict):
+        models = set(map(_model_of, witnesses))
+        return all(model is None or _is_kept_model(name, model, level) for name, model in models)
+    contexts = [context for context in map(_context_of, witnesses) if context is not None]
+    if not all(isinstance(context, dict) for context in contexts):
         return False
-    if _CONTAINERS.isdisjoint(map(type, context.values())):
-        return _are_clean_names(tuple(context))
-    names = _names_at_any_depth(context)
-    return names is not None and _are_clean_names(names)
+    return all(map(_are_clean_names, _names_in(cast("list[dict[str, object]]", contexts))))
 
 
 @lru_cache(maxsize=1024)
@@ -120,13 +116,23 @@ def _is_kept_model(procedure: str, model: str, level: int) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _are_clean_names(names: tuple[str, ...]) -> bool:
+def _are_clean_names(names: tuple[str, ...] | None) -> bool:
     """Whether a context keeps members of all these names, whatever their values."""
-    return not clear({"ai_context": dict.fromkeys(names, 0)}, _CONTEXT_THROUGH)[1]
+    return (
+        names is not None
+        and not clear({"ai_context": dict.fromkeys(names, 0)}, _CONTEXT_THROUGH)[1]
+    )
+
+
+def _names_in(contexts: list[dict[str, object]]) -> set[tuple[str, ...] | None]:
+    """All keys of each context, whatever their depth; None for one that is too deep."""
+    values = chain.from_iterable(map(dict.values, contexts))
+    if _CONTAINERS.isdisjoint(map(type, values)):
+        return set(map(tuple, contexts))
+    return set(map(_names_at_any_depth, contexts))
 
 
 def _names_at_any_depth(context: dict[str, object]) -> tuple[str, ...] | None:
-    """All keys in a context; None where it is too deep."""
     names: list[str] = []
     layer: list[Any] = [context]
     for _ in range(MAX_DEPTH - 1):  # the witness is one level itself
@@ -143,6 +149,11 @@ def _names_at_any_depth(context: dict[str, object]) -> tuple[str, ...] | None:
     return None
 
 
+_FACTORS = ("factor_a", "factor_b", "factor_c")
+_FACTOR = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)] | float
+_HEX_FIELDS = {*HEX_FIELDS, "payload_signature"} - {"anchor_fingerprint"}  # that one recomputes
+
+
 class _Shape:
     """What a witness may hold at a level."""
 
@@ -151,24 +162,23 @@ class _Shape:
             field
             for field in msgspec.structs.fields(Witness)
             if KEPT_THROUGH[field.name] >= level
-            or field.name == "ai_model_id"  # see _keeps_content
+            or field.name == "ai_model_id"  # see _content_is_kept
         ]
         struct = msgspec.defstruct(
             f"WitnessAtLevel{level}",
             [
-                (field.name, field.type)
+                (field.name, _FACTOR if field.name in _FACTORS else field.type)
                 if field.required
                 else (field.name, field.type, field.default)
                 for field in kept
             ],
             frozen=True,
             omit_defaults=True,
+            gc=False,  # what was JSON has no cycles, and collecting would cost as much as reading
         )
         self.decode = cast("Callable[[bytes], Witness]", msgspec.json.Decoder(struct).decode)
-        names = [name for name in HEX_FIELDS if KEPT_THROUGH[name] >= level]
-        self.hex_texts: Callable[[Witness], tuple[str | None, ...]] = attrgetter(
-            *names, "payload_signature"
-        )
+        names = [name for name in _HEX_FIELDS if KEPT_THROUGH[name] >= level]
+        self.hex_texts: Callable[[Witness], tuple[str | None, ...]] = attrgetter(*names)
 
 
 _SHAPES = tuple(map(_Shape, range(MAX_LEVEL + 1)))

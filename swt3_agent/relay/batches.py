@@ -81,9 +81,15 @@ class BatchJudgement:
             witnesses = judge_quickly(payloads, colons, self._rules)
         for index, (payload, witness) in enumerate(zip(payloads, witnesses, strict=True), first):
             if witness is None:
-                self._judge(index, payload)
-            else:
-                self._accept(payload, witness)
+                witness = self._judge(index, payload)
+                if witness is None:
+                    continue
+            key = (witness.agent_id, witness.clearing_level)
+            said = self._provenance.get(key)
+            if said is None:
+                applied = self._rules.applied_level(witness.clearing_level)
+                said = self._provenance[key] = self._origin.relayed(self.request, *key, applied)
+            self._accepted.append((Kind.RELAYED, said, payload))
         return spent
 
     def drafts(self) -> list[Draft]:
@@ -102,28 +108,21 @@ class BatchJudgement:
         kept = [rejection for _, rejection in self._quarantined]
         return sorted([*kept, *self._dropped], key=lambda rejection: rejection.index)
 
-    def _judge(self, index: int, payload: bytes) -> None:
+    def _judge(self, index: int, payload: bytes) -> Witness | None:
+        """The witness if it is accepted; else it is noted why not."""
         try:
             witness, exceeding = judge(payload, self._rules)
         except FormatError as error:
             rejection = Rejection(index, error.code, shortened(error.message), quarantined=True)
             self._quarantined.append((payload, rejection))
-            return
+            return None
         if not exceeding:
-            self._accept(payload, witness)
-            return
+            return witness
         level = self._rules.applied_level(witness.clearing_level)
         text = f"exceeds clearing level {level}: {', '.join(exceeding)}; mint at level {level}"
         rejection = Rejection(index, Code.BAD_FIELD.value, shortened(text), quarantined=False)
         self._dropped.append(rejection)
-
-    def _accept(self, payload: bytes, witness: Witness) -> None:
-        key = (witness.agent_id, witness.clearing_level)
-        said = self._provenance.get(key)
-        if said is None:
-            applied = self._rules.applied_level(witness.clearing_level)
-            said = self._provenance[key] = self._origin.relayed(self.request, *key, applied)
-        self._accepted.append((Kind.RELAYED, said, payload))
+        return None
 
 
 class PendingBatch:
