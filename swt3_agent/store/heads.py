@@ -107,6 +107,7 @@ class HeadKeeper:
         self._own = _own_records(newest[0]) if newest else set()
         self._chain = read_chain(journal, catalogue, boot_id)
         self._settled = signer is None
+        self._findings: tuple[Reason, ...] = ()  # noticed, and in no record yet
 
     @property
     def latest(self) -> HeadRecord | None:
@@ -121,32 +122,37 @@ class HeadKeeper:
         """
         with self._lock:
             try:
-                return list(self._settle())
+                self._settle()
             except TpmError as error:
                 logger.warning("chain of heads not taken up: %s: %s", error.code, error.message)
-                return [Reason(error.code, error.message, error.remedy)]
+                self._findings += (Reason(error.code, error.message, error.remedy),)
+            findings, self._findings = self._findings, ()
+            return list(findings)
 
     def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
         """Make a head over everything committed; None where only heads were added since the last.
 
         A head's own records do not call for the next one, unless that must cover record
-        ``covering``.
+        ``covering``, or there is a TPM now and it did not sign the last one.
 
         Raises JournalError, or TpmError: then the note waits in the journal and is signed first
         when the next head is asked for.
         """
         with self._lock:
-            findings = self._settle()
+            self._settle()
             size = self._journal.size
             if self._latest is not None and not self._is_due(self._latest, size, covering):
                 return None
-            return self._make(size, reason, findings)
+            return self._make(size, reason)
 
     def _is_due(self, latest: HeadRecord, size: int, covering: int | None) -> bool:
-        only_own = size - latest.note.size == len(self._own)
-        return not only_own or (covering is not None and covering >= latest.note.size)
+        if size - latest.note.size != len(self._own):
+            return True
+        if self._signer is not None and not latest.signed:
+            return True
+        return covering is not None and covering >= latest.note.size
 
-    def _make(self, size: int, reason: str, findings: tuple[Reason, ...]) -> HeadRecord:
+    def _make(self, size: int, reason: str) -> HeadRecord:
         note = CheckpointNote(
             node_id=self._node_id,
             log_id=self._log_id,
@@ -158,20 +164,19 @@ class HeadKeeper:
             counter=0,
         )
         note_seq = self._journal.append([note_draft(note, reason)]).result().first_seq
-        head = HeadRecord(note, note_seq, None, None, findings)
+        head = HeadRecord(note, note_seq, None, None)
         self._remember(head)
         if self._signer is None:
             return head
         self._settled = False
         self._chain = replace(self._chain, pending=head)
-        quoted = self._signer.extend_and_quote(note.body())
-        return self._finish(self._signer, head, quoted, findings + self._surprises(quoted))
+        return self._finish(self._signer, head, self._signer.extend_and_quote(note.body()))
 
-    def _settle(self) -> tuple[Reason, ...]:
+    def _settle(self) -> None:
         """Bring journal and log PCR to agree, so that a new head can follow."""
         signer = self._signer
         if signer is None or self._settled:
-            return ()
+            return
         present = signer.read_pcrs((self._log_pcr,))[self._log_pcr]
         reset_count = signer.clock().reset_count
         step, findings = decide(self._chain, present, reset_count)
@@ -179,24 +184,19 @@ class HeadKeeper:
         if step is Step.NOTHING or pending is None:
             self._chain = ChainState(present, reset_count=reset_count)
             self._settled = True
-            return findings
+            self._findings += findings
+            return
         body = pending.note.body()
         if step is Step.EXTEND:
             quoted = signer.extend_and_quote(body)
         else:
             quoted = signer.quote_head(body, self._chain.value or b"")
-        self._finish(signer, pending, quoted, findings)
-        return findings
+        self._finish(signer, pending, quoted)
 
-    def _finish(
-        self,
-        signer: HeadSigner,
-        head: HeadRecord,
-        quoted: QuotedHead,
-        findings: tuple[Reason, ...],
-    ) -> HeadRecord:
-        """Record the quote of ``head``; with it the head is done."""
+    def _finish(self, signer: HeadSigner, head: HeadRecord, quoted: QuotedHead) -> HeadRecord:
+        """Record the quote of ``head``, and what was noticed; with it the head is done."""
         body = head.note.body()
+        findings = self._findings + self._surprises(quoted)
         spki = parse_public(signer.open().ak_public).spki_der()
         text = signed_note(body, quoted.attest, quoted.signature_der, spki)
         quote = HeadQuote(text, quoted.before, dict(quoted.pcrs))
@@ -206,6 +206,7 @@ class HeadKeeper:
         self._remember(done)
         self._chain = ChainState(extended(quoted.before, body), reset_count=quote.reset_count())
         self._settled = True
+        self._findings = ()
         return done
 
     def _surprises(self, quoted: QuotedHead) -> tuple[Reason, ...]:

@@ -123,6 +123,7 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path: Path, size: int) -> N
         capture_output=True,
         text=True,
         check=True,
+        timeout=60,
     )
     kept, code, retryable, after = result.stdout.split()
     assert (code, retryable) == ("DISK_FULL", "True")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.errors import StateError
+from swt3_agent.errors import StateError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import (
     FLAG_COMMIT_START,
@@ -25,7 +25,7 @@ from swt3_agent.store.head_records import parse_note
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.state import StateDirectory
-from tests.unit.store.fake_tpm import FakeTpm
+from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import RAW, append, draft, drafts, flip
 from tests.unit.store.test_catalogue import batch
 from tests.unit.store.test_heads import Node, make
@@ -400,3 +400,21 @@ def test_a_file_that_fails_under_the_check_is_named(state: Path) -> None:
     path.unlink()
     path.mkdir()  # opens like a file, and fails every read
     assert codes(check(state)) == {"SEGMENT_UNREADABLE"}
+
+
+def test_a_quote_that_comes_after_the_next_boot_record_is_sound(tmp_path: Path) -> None:
+    """The TPM failed after the extend, and once more when the next start took up the chain."""
+    root = tmp_path / "state"
+    StateDirectory.open(root).close()
+    node, tpm = Node(root), FakeTpm()
+    agent = node.start(tpm)
+    make(agent)
+    tpm.fail_after = True
+    with pytest.raises(TpmError):
+        make(agent)
+    value = {"index": LOG_PCR, "value": tpm.log_pcr.hex()}
+    boot = canonical_json({"boot_id": "boot-1", "log_pcr": value})
+    agent.journal.append([Draft(Kind.BOOT, b'{"listener":"agent"}', boot)]).result()
+    make(agent)
+    node.stop()
+    assert check(root) == []

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -283,6 +284,55 @@ def test_a_foreign_extend_while_running_is_in_the_head_that_met_it(node: Node) -
     provenance = json.loads(agent.journal.read(head.quote_seq).provenance)
     assert provenance["findings"] == ["LOG_PCR_FOREIGN_EXTEND"]
     assert make(agent).findings == ()
+
+
+def test_a_note_that_a_foreign_extend_left_unsigned_is_followed_by_a_signed_head(
+    node: Node,
+) -> None:
+    tpm = FakeTpm()
+    agent = node.start(tpm)
+    tpm.fail_after = True
+    with pytest.raises(TpmError):
+        make(agent)
+    tpm.extend(bytes(32))
+    head = agent.keeper.checkpoint("cadence")
+    assert head is not None
+    assert head.signed
+    assert [finding.code for finding in head.findings] == ["LOG_PCR_FOREIGN_EXTEND"]
+    assert agent.keeper.checkpoint("cadence") is None
+
+
+def test_a_finding_is_kept_until_a_head_has_it(node: Node) -> None:
+    tpm = FakeTpm()
+    agent = node.start(tpm)
+    tpm.fail_after = True
+    with pytest.raises(TpmError):
+        make(agent)
+    tpm.extend(bytes(32))
+    tpm.fail_before = True
+    with pytest.raises(TpmError):
+        make(agent)
+    make(agent)
+    found = [
+        json.loads(record.provenance).get("findings")
+        for record in agent.journal.scan(0)
+        if record.kind is Kind.CHECKPOINT
+    ]
+    assert found == [None, None, ["LOG_PCR_FOREIGN_EXTEND"], None, None]
+
+
+def test_threads_that_ask_at_once_make_one_chain(node: Node) -> None:
+    tpm = FakeTpm()
+    agent = node.start(tpm)
+
+    def ask(number: int) -> HeadRecord | None:
+        append(agent.journal, f"news {number}")
+        return agent.keeper.checkpoint("test")
+
+    with ThreadPoolExecutor(4) as pool:
+        heads = [head for head in pool.map(ask, range(24)) if head is not None]
+    assert len({head.note_seq for head in heads}) == len(heads) == len(tpm.extends)
+    assert_chain(agent, bytes(32), tpm)
 
 
 def test_a_tpm_reset_under_a_stopped_agent_of_the_same_boot_is_a_finding(node: Node) -> None:

@@ -127,7 +127,7 @@ def test_too_much_waiting_is_refused_at_once_and_can_be_sent_again(
     sync = segment_file.SegmentFile.sync
 
     def slow_sync(segment: segment_file.SegmentFile) -> None:
-        disk.wait()
+        disk.wait(30)
         sync(segment)
 
     monkeypatch.setattr(segment_file.SegmentFile, "sync", slow_sync)
