@@ -52,8 +52,9 @@ class FreshBatches:
             _, key = self._order.popleft()
             if self._runs.get(key, (0, 0))[1] <= indexed:
                 self._runs.pop(key, None)
-        if not self._order:
-            self._last.clear()
+                client, batch = key
+                if self._last.get(client) == batch:
+                    del self._last[client]
 
     def find(self, key: tuple[str, int], indexed: int) -> tuple[int, int] | None:
         """Records [first, end) of a batch, as far as they are fresh."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import BatchRow, Catalogue, HeadEntry, KindCount, Rejection
 from swt3_agent.store.catalogue_file import CatalogueFile
+from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from tests.unit.store.conftest import OpenJournal
@@ -291,3 +292,12 @@ def test_catching_up_at_any_moment_gives_what_one_look_at_the_end_gives(
         for value in range(4):
             expected = [seq for seq, other in enumerate(flat) if other == value]
             assert catalogue.find_fingerprint(f"{value:012x}") == expected
+
+
+def test_a_client_is_forgotten_once_its_batches_are_indexed() -> None:
+    fresh = FreshBatches()
+    for seq, client in enumerate("ab"):
+        fresh.note(seq, [[draft("{}", client=client, batch=5 + seq)]])
+    assert (fresh.last("a", 0), fresh.last("b", 0)) == (5, 6)
+    assert (fresh.last("a", 1), fresh.last("b", 1)) == (None, 6)
+    assert fresh.find(("a", 5), 1) is None
