@@ -20,9 +20,10 @@ from swt3_agent.store.tree import LogTree
 logger = logging.getLogger(__name__)
 
 # Hashing takes the interpreter's turns from the writer and from whoever fills its queue. So records
-# gather for a moment, and while commits come in without a pause hashing waits: up to a lag that is
-# caught up with in half a second when a head or a proof asks for it.
+# gather for a moment, and while many come in hashing waits: up to a lag that is caught up with in
+# half a second when a head or a proof asks for it.
 _GATHER_S = 0.02
+_MANY = SLICE_RECORDS
 _MAX_LAG = 2 * SEGMENT_RECORDS
 
 Subscriber = Callable[[RecordSlice], None]
@@ -73,12 +74,9 @@ class Follower:
 class FollowerThread:
     """Follows a growing log until closed."""
 
-    def __init__(
-        self, follower: Follower, size: Callable[[], int], writer_idle: threading.Event
-    ) -> None:
+    def __init__(self, follower: Follower, size: Callable[[], int]) -> None:
         self._follower = follower
         self._size = size
-        self._writer_idle = writer_idle
         self._grown = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal-follower", daemon=True)
@@ -108,10 +106,13 @@ class FollowerThread:
                 return
 
     def _catch_up(self) -> None:
+        paused_at = self._size()
         while not self._closing.is_set():
             followed, size = self._follower.size, self._size()
             if followed >= size:
                 return
-            if size - followed < _MAX_LAG:
-                self._writer_idle.wait(_GATHER_S)
-            self._follower.reach(min(size, followed + SLICE_RECORDS))
+            if size - paused_at > _MANY and size - followed < _MAX_LAG:
+                paused_at = size
+                self._closing.wait(_GATHER_S)
+            else:
+                self._follower.reach(min(size, followed + SLICE_RECORDS))

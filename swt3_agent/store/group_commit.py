@@ -70,8 +70,6 @@ class GroupCommit:
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
-        self.idle = threading.Event()
-        """Set while nothing waits to be committed."""
         self._failure: JournalError | None = None
         self._thread = threading.Thread(target=self._run, name="journal-writer", daemon=True)
         self._thread.start()
@@ -139,11 +137,8 @@ class GroupCommit:
         batch: list[_Waiting] = []
         size = 0
         with self._changed:
-            if not self._queue:
-                self.idle.set()
-                while not self._queue and not self._closing:
-                    self._changed.wait()
-                self.idle.clear()
+            while not self._queue and not self._closing:
+                self._changed.wait()
             while self._queue and size < _MAX_COMMIT:
                 waiting = self._queue.popleft()
                 batch.append(waiting)

@@ -54,7 +54,7 @@ class Journal:
         self._sealer = Sealer(segments)
         self._follower = Follower(segments, keys, self._tree, self._sealer.filled)
         self._writer = GroupCommit(segments, keys, self._size, self._on_commit)
-        self._thread = FollowerThread(self._follower, lambda: self.size, self._writer.idle)
+        self._thread = FollowerThread(self._follower, lambda: self.size)
         self._thread.wake()
 
     @classmethod
