@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_json()))  # ASCII: it quotes what a stranger wrote
     else:
-        print(report.render(), end="")
+        print(report.render())
     return report.exit_code
 
 

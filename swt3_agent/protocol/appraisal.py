@@ -272,11 +272,13 @@ def _appraise_model(
 ) -> Appraisal:
     name = text_claim(model, "name")
     digest, approved = text_claim(model, "digest").lower(), text_claim(model, "approved").lower()
+    if not digest:
+        root_of_trust = RootOfTrust.SELF_REPORTED  # no file was read: nothing vouches but we
     if not approved:
         nothing_to_compare = Reason(
             "NO_APPROVED_DIGEST",
-            f"no approved digest is configured for model {name}",
-            "approve the digest of weights that you trust",
+            f"no approved digest is configured for model {name}; its digest is {digest or 'none'}",
+            "where you trust these weights, give that digest as `approved` in agent.models",
         )
         return Appraisal(
             collector,

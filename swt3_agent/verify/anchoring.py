@@ -19,9 +19,19 @@ CLOCK_LAG_MS = 2**22
 def read_trust(data: bytes) -> SignedTrust:
     """A trust file whose signature verifies under the key it names.
 
-    Raises FormatError as ``parse_trust`` does, and ``TRUST_SIGNATURE``.
+    Raises FormatError as ``parse_trust`` does, but ``TRUST_BODY`` where it is no note at all, and
+    ``TRUST_SIGNATURE``.
     """
-    trust = parse_trust(data)
+    try:
+        trust = parse_trust(data)
+    except FormatError as error:
+        if not error.code.startswith("NOTE_"):
+            raise
+        raise FormatError(
+            "TRUST_BODY",
+            f"the trust file is not one: {error.message}",
+            remedy="the proof was not judged by it: fetch the trust file again from the enroller",
+        ) from None
     key = Ed25519PublicKey.from_public_bytes(trust.statement.enroller_key)
     try:
         key.verify(trust.signature.signature, trust.body)

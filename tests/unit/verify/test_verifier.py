@@ -561,8 +561,8 @@ def test_a_trust_file_that_was_changed_is_false() -> None:
 @pytest.mark.parametrize(
     ("trust", "code"),
     [
-        (b"", "NOTE_FORMAT"),
-        (TRUST[:-10], "NOTE_FORMAT"),
+        (b"", "TRUST_BODY"),
+        (TRUST[:-10], "TRUST_BODY"),
         (TRUST.replace(b"log-pcr 13", b"log-pcr 1x"), "TRUST_BODY"),
         (
             TRUST.replace("— enroller.".encode(), "— somebody.".encode()),
