@@ -23,8 +23,7 @@ def records_of(thread: int, batch: int) -> list[Draft]:
     ]
 
 
-def produce(journal: Journal, thread: int) -> None:
-    start = journal.size  # never the same batch twice, in whatever round
+def produce(journal: Journal, thread: int, start: int) -> None:
     for batch in range(start, start + 10**9):
         commit = journal.append(records_of(thread, batch)).result()
         line = f"{commit.first_seq} {commit.count} {thread} {batch}\n"
@@ -34,8 +33,9 @@ def produce(journal: Journal, thread: int) -> None:
 def main() -> None:
     root, threads = Path(sys.argv[1]), int(sys.argv[2])
     journal = Journal.open(root / "journal", root / "keys")
+    start = journal.size  # never the same batch twice, in whatever round
     for thread in range(threads):
-        threading.Thread(target=produce, args=(journal, thread), daemon=True).start()
+        threading.Thread(target=produce, args=(journal, thread, start), daemon=True).start()
     threading.Event().wait()
 
 
