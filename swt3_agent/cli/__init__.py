@@ -11,9 +11,10 @@ import os
 import sys
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NoReturn
 
 from swt3_agent.cli.text import printable
-from swt3_agent.errors import AgentError, MissingExtraError
+from swt3_agent.errors import AgentError, MissingExtraError, UsageError
 
 EXIT_INTERRUPTED = 130
 
@@ -41,43 +42,56 @@ VERBS = (
 )
 
 
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors are like all others: words and a remedy, or JSON."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises UsageError."""
+        usage = " ".join(self.format_usage().split())
+        raise UsageError("USAGE", message, remedy=f"{usage} (`{self.prog} --help` says more)")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point of ``swt3-agent``; returns the exit code (docs/formats.md, "Exit codes")."""
     arguments = sys.argv[1:] if argv is None else argv
-    name, rest = _split(arguments)
-    verb = next((verb for verb in VERBS if verb.name == name), None)
+    as_json = "--json" in arguments
     try:
-        if verb is None:
-            _top_level_parser().parse_args(arguments)  # prints help or the error, and exits
-            return 2
-        module = _load(verb)
-        parser = argparse.ArgumentParser(
-            prog=f"swt3-agent {verb.name}", description=f"{verb.name}: {verb.summary}"
-        )
-        module.add_arguments(parser)
-        code: int = module.run(parser.parse_args(rest))
+        code = _run(arguments)
         sys.stdout.flush()
     except AgentError as error:
-        return _report(error, as_json="--json" in rest)
+        return _report(error, as_json=as_json)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader (`| head`) has seen enough. Python would complain again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # the reader (`| head`) has seen enough
         return 0
     except OSError as error:
-        return _report(_os_error(error), as_json="--json" in rest)
+        return _report(_os_error(error), as_json=as_json)
     return code
 
 
-def _split(arguments: list[str]) -> tuple[str, list[str]]:
-    return (arguments[0], arguments[1:]) if arguments else ("", [])
+def _run(arguments: list[str]) -> int:
+    name, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
+    name = "version" if name == "--version" else name
+    verb = next((verb for verb in VERBS if verb.name == name), None)
+    if verb is None:
+        _top_level_parser().parse_args(arguments)  # prints help and exits, or raises
+        return UsageError.exit_code
+    module = _load(verb)
+    parser = Parser(
+        prog=f"swt3-agent {verb.name}",
+        description=f"{verb.name}: {verb.summary}",
+        allow_abbrev=False,  # `--js` would be JSON for the verb and words for its errors
+    )
+    module.add_arguments(parser)
+    code: int = module.run(parser.parse_args(rest))
+    return code
 
 
 def _top_level_parser() -> argparse.ArgumentParser:
     width = max(len(verb.name) for verb in VERBS)
     verbs = "\n".join(f"  {verb.name:<{width}}  {verb.summary}" for verb in VERBS)
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="swt3-agent",
         description="Evidence of what a GPU node is and does, that a stranger can verify.",
         epilog=f"verbs:\n{verbs}\n\n`swt3-agent VERB --help` says more of each.\n"
@@ -85,6 +99,7 @@ def _top_level_parser() -> argparse.ArgumentParser:
         "78 bad configuration",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="store_true", help="as the verb `version`")
     parser.add_argument("verb", choices=[verb.name for verb in VERBS], metavar="VERB")
     return parser
 
@@ -113,10 +128,23 @@ def _os_error(error: OSError) -> AgentError:
 
 
 def _report(error: AgentError, *, as_json: bool) -> int:
-    if as_json:
-        body = {"code": error.code, "message": error.message, "remedy": error.remedy}
-        print(json.dumps({"error": body}))
-    else:
+    body = {"code": error.code, "message": error.message, "remedy": error.remedy}
+    if not (as_json and _print_whole(json.dumps({"error": body}))):
         print(f"swt3-agent: {printable(error.message)}", file=sys.stderr)
         print(f"  remedy: {printable(error.remedy)} [{error.code}]", file=sys.stderr)
     return error.exit_code
+
+
+def _print_whole(line: str) -> bool:
+    """Print to standard output; False where that cannot be written to: then it is let go."""
+    try:
+        print(line, flush=True)
+    except OSError:
+        _discard_output()
+        return False
+    return True
+
+
+def _discard_output() -> None:
+    """Send what standard output still holds nowhere: Python would complain again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

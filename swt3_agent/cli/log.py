@@ -3,6 +3,7 @@
 import argparse
 import base64
 import json
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -88,7 +89,6 @@ def _utc(received_ns: int) -> str:
 
 
 def _sequence_number(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("a sequence number is 0 or more")
-    return number
+    if not re.fullmatch("[0-9]{1,19}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sequence number: 0, 1, 2 and so on")
+    return int(text)

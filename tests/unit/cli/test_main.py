@@ -1,4 +1,7 @@
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,10 +20,42 @@ def test_help_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_is_no_verb_is_a_usage_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        main(arguments)
-    assert exit_.value.code == 2
-    assert "usage" in capsys.readouterr().err
+    assert main(arguments) == 2
+    assert "usage: swt3-agent" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json"],
+        ["frobnicate", "--json"],
+        ["--json", "status"],
+        ["prove", "--json"],
+        ["log", "--since", "abc", "--json"],
+        ["log", "--since", "-1", "--json"],
+        ["verify", "x", "y", "--json"],
+        ["quote", "--json"],
+        ["demo", "--anchors", "many", "--json"],
+        ["status", "--js", "--json"],
+    ],
+)
+def test_a_usage_error_is_json_where_json_was_asked_for(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    error = json.loads(shown.out)["error"]
+    assert error["code"] == "USAGE"
+    assert error["message"]
+    assert error["remedy"].startswith("usage: swt3-agent")
+    assert shown.err == ""
+
+
+def test_a_sequence_number_that_is_none_is_named_in_words(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["log", "--since", "abc"]) == 2
+    assert "argument --since: 'abc' is not a sequence number" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
@@ -34,6 +69,36 @@ def test_every_verb_has_help(verb: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_version_has_its_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["version", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "swt3-agent/version/1"
+
+
+def test_the_option_is_the_verb_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == main(["version"]) == 0
+    option, verb = capsys.readouterr().out.splitlines()
+    assert option == verb
+
+
+def test_every_verb_knows_json(capsys: pytest.CaptureFixture[str]) -> None:
+    for verb in VERBS:
+        with pytest.raises(SystemExit):
+            main([verb.name, "--help"])
+        assert "--json" in capsys.readouterr().out, verb
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["version", "--json"]])
+def test_an_output_that_takes_nothing_is_an_error_in_words(arguments: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "swt3_agent", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("swt3-agent: No space left on device\n  remedy: ")
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
 
 
 def test_an_error_is_json_where_json_was_asked_for(
