@@ -1,11 +1,12 @@
 """``swt3-agent attest``: one reading of each collector, judged and recorded, now."""
 
 import argparse
+import sys
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable
-from swt3_agent.daemon.operations import ask
+from swt3_agent.daemon.operations import ask, begins_a_log
 from swt3_agent.telemetry import configure_logging
 
 EXIT_FAIL = 3
@@ -24,7 +25,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Attest and print; exit code 3 when anything is FAIL."""
     configure_logging()
-    rows = ask(config_of(args), "attest", {"collectors": args.collectors}, ATTEST_TIMEOUT_S)
+    config = config_of(args)
+    begins = begins_a_log(config)
+    try:
+        rows = ask(config, "attest", {"collectors": args.collectors}, ATTEST_TIMEOUT_S)
+    finally:
+        if begins and not begins_a_log(config):
+            print(f"swt3-agent: began a new log in {config.state_dir}", file=sys.stderr)
     if args.json:
         print_json(rows)
     else:

@@ -14,17 +14,19 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
-from swt3_agent.errors import StateError, TpmError, UsageError
+from swt3_agent.errors import RemoteError, StateError, TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.proofs import build_proof
-from swt3_agent.store.state import StateDirectory
+from swt3_agent.store.state import StateDirectory, existing_layout
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.public import parse_public
 
-_FINGERPRINT = re.compile("[0-9a-f]{12}")
+_FINGERPRINT = re.compile("[0-9A-Fa-f]{12}")
 _SEQUENCE_NUMBER = re.compile("[0-9]{1,19}")
+_MAY_BEGIN_A_LOG = frozenset({"attest"})
+"""Where there is no log yet, there is nothing to prove, and no key to quote with."""
 
 
 def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, control.Operation]:
@@ -40,10 +42,13 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
 def ask(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
     """Ask the daemon that holds the state directory; where none does, open the node ourselves.
 
-    Raises AgentError: what the operation raised, wherever it ran.
+    Raises AgentError: what the operation raised, wherever it ran; StateError ``STATE_ABSENT``
+    where an operation that only shows or proves would have to begin a log for it.
     """
     if control_socket := _daemon_of(config):
         return control.call(control_socket, operation, arguments, timeout_s)
+    if operation not in _MAY_BEGIN_A_LOG:
+        existing_layout(config.state_dir)
     with Node(config) as node:
         return operations(node)[operation](**arguments)
 
@@ -67,7 +72,35 @@ def _daemon_of(config: Config) -> Path | None:
             f"pid {holder.pid} holds {config.state_dir} and answers no questions (yet)",
             remedy="try again in a moment: it is starting, stopping, or a verb of its own",
         )
-    return Path(holder.control)
+    control_socket = Path(holder.control)
+    if _is_gone(control_socket):
+        raise RemoteError(
+            "CONTROL_GONE",
+            f"pid {holder.pid} holds {config.state_dir}, but its control socket"
+            f" {control_socket} is gone",
+            remedy="restart that daemon, unless it is stopping anyway:"
+            " `systemctl restart swt3-agent`",
+        )
+    return control_socket
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:  # not for us to see: connecting will say why
+        return False
+    return False
+
+
+def begins_a_log(config: Config) -> bool:
+    """Whether there is no state yet, so that an ``attest`` without a daemon would begin a log."""
+    try:
+        existing_layout(config.state_dir)
+    except StateError as error:
+        return error.code == "STATE_ABSENT"
+    return False
 
 
 def attest(node: Node, collectors: Sequence[str]) -> list[dict[str, Any]]:
@@ -93,7 +126,7 @@ def prove(node: Node, record: str, hide_provenance: bool) -> dict[str, Any]:
 def _records_named(node: Node, record: str) -> list[int]:
     if _FINGERPRINT.fullmatch(record):
         node.catalogue.catch_up()
-        found = list(node.catalogue.find_fingerprint(record))
+        found = list(node.catalogue.find_fingerprint(record.lower()))
     elif _SEQUENCE_NUMBER.fullmatch(record):
         found = [int(record)] if int(record) < node.journal.size else []
     else:
