@@ -105,7 +105,7 @@ def _content_is_kept(witnesses: Sequence[Witness], level: int) -> bool:
         models = set(map(_model_of, witnesses))
         return all(model is None or _is_kept_model(name, model, level) for name, model in models)
     contexts = [context for context in map(_context_of, witnesses) if context is not None]
-    if not all(isinstance(context, dict) for context in contexts):
+    if not {dict}.issuperset(map(type, contexts)):
         return False
     return all(map(_are_clean_names, _names_in(cast("list[dict[str, object]]", contexts))))
 

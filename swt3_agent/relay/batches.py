@@ -20,6 +20,8 @@ from swt3_agent.relay.origin import Origin, with_dropped
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Draft, StoredRecord
 
+_RELAYED = Kind.RELAYED
+
 BatchKey = tuple[str, int]
 """(client, batch)"""
 
@@ -79,17 +81,18 @@ class BatchJudgement:
         if not self.request.escaped_colons:
             colons = sum(self.request.colons[first:end])
             witnesses = judge_quickly(payloads, colons, self._rules)
-        for index, (payload, witness) in enumerate(zip(payloads, witnesses, strict=True), first):
+        accept, provenance = self._accepted.append, self._provenance
+        for index, payload, witness in zip(range(first, end), payloads, witnesses, strict=True):
             if witness is None:
                 witness = self._judge(index, payload)
                 if witness is None:
                     continue
             key = (witness.agent_id, witness.clearing_level)
-            said = self._provenance.get(key)
+            said = provenance.get(key)
             if said is None:
                 applied = self._rules.applied_level(witness.clearing_level)
-                said = self._provenance[key] = self._origin.relayed(self.request, *key, applied)
-            self._accepted.append((Kind.RELAYED, said, payload))
+                said = provenance[key] = self._origin.relayed(self.request, *key, applied)
+            accept((_RELAYED, said, payload))
         return spent
 
     def drafts(self) -> list[Draft]:

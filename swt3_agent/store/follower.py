@@ -21,10 +21,10 @@ logger = logging.getLogger(__name__)
 
 # Hashing takes the interpreter's turns from the writer and from whoever fills its queue. So records
 # gather for a moment, and while many come in hashing waits: up to a lag that is caught up with in
-# half a second when a head or a proof asks for it.
+# two seconds when a head or a proof asks for it.
 _GATHER_S = 0.02
 _MANY = SLICE_RECORDS
-_MAX_LAG = 2 * SEGMENT_RECORDS
+_MAX_LAG = 8 * SEGMENT_RECORDS
 
 Subscriber = Callable[[RecordSlice], None]
 SegmentFilled = Callable[[int, bytes], None]

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, cast
 
+from swt3_agent.daemon.service import SWITCH_INTERVAL_S
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 from swt3_agent.relay.intake import IntakeServer
 from swt3_agent.relay.sink import Commit, Draft, StoredRecord
@@ -94,6 +96,7 @@ def _serve(directory: str, ready: Connection) -> None:
             await stopped.wait()
             await server.stop()
 
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     asyncio.run(run())
 
 

@@ -33,7 +33,8 @@ class RunningIntake:
     def stop(self) -> None:
         self.call(self.server.stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive(), "the intake's loop does not end"
         self.loop.close()
 
 

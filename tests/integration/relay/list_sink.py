@@ -10,6 +10,8 @@ from swt3_agent.errors import JournalError
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.sink import Commit, Draft, StoredRecord
 
+_PATIENCE_S = 20.0
+
 
 @dataclass(frozen=True)
 class ListCommit:
@@ -63,7 +65,8 @@ class ListSink:
         with self._changed:
             self._closing = True
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(_PATIENCE_S)
+        assert not self._thread.is_alive(), "the sink does not end"
 
     def payloads(self, kind: Kind) -> list[bytes]:
         return [payload for was, _, payload in self.records if was is kind]

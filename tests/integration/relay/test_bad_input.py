@@ -13,7 +13,7 @@ import pytest
 
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.limits import IntakeLimits
-from tests.integration.relay.harness import Peer, RunningIntake, serving
+from tests.integration.relay.harness import PATIENCE_S, Peer, RunningIntake, serving
 from tests.integration.relay.list_sink import ListSink
 from tests.support.anchors import inference_anchor, submission
 
@@ -279,7 +279,7 @@ def test_a_user_outside_of_the_group_is_refused_by_the_kernel(
         directory.chmod(directory.stat().st_mode | 0o011)
     program = "import socket,sys;sys.exit(socket.socket(socket.AF_UNIX).connect_ex(sys.argv[1]))"
     stranger = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", sys.executable, "-c"]
-    if subprocess.run([*stranger, ""], check=False).returncode != 0:
+    if subprocess.run([*stranger, ""], check=False, timeout=PATIENCE_S).returncode != 0:
         pytest.skip("other users may not run this interpreter")
-    ended = subprocess.run([*stranger, program, str(path)], check=False)
+    ended = subprocess.run([*stranger, program, str(path)], check=False, timeout=PATIENCE_S)
     assert ended.returncode == errno.EACCES

@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -54,11 +54,10 @@ def test_many_threads_may_emit(
     intake: RunningIntake, sink: ListSink, make_client: MakeClient
 ) -> None:
     client = make_client()
-    threads = [threading.Thread(target=_emit, args=(client, 500)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as threads:
+        emitting = [threads.submit(_emit, client, 500) for _ in range(4)]
+        for one in emitting:
+            one.result(PATIENCE_S)
     assert client.flush(PATIENCE_S)
     assert client.stats().delivered == 2000
     assert len(sink.records) == 2000
@@ -198,7 +197,12 @@ def test_whole_programs_lose_nothing(
     program: str, expected: list[int], intake: RunningIntake, path: Path, sink: ListSink
 ) -> None:
     environment = {**os.environ, "SWT3_AGENT_SOCKET": str(path), "SWT3_TENANT_ID": "LOCAL"}
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], env=environment, check=True)
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=environment,
+        check=True,
+        timeout=PATIENCE_S,
+    )
     assert _stored_factors(sink) == expected
     clients = {json.loads(provenance)["client"] for _, provenance, _ in sink.records}
     assert len(clients) == (2 if "fork" in program else 1)
@@ -213,6 +217,10 @@ def test_importing_the_client_needs_only_the_standard_library() -> None:
         "print(*(loaded - sys.stdlib_module_names - {'swt3_agent'}))\n"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=PATIENCE_S,
     )
     assert ended.stdout.strip() == ""

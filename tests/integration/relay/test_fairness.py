@@ -2,9 +2,10 @@
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.integration.relay.harness import Peer, RunningIntake
+from tests.integration.relay.harness import PATIENCE_S, Peer, RunningIntake
 from tests.integration.relay.list_sink import ListSink
 from tests.support.anchors import submission
 
@@ -15,7 +16,7 @@ def test_a_small_request_is_answered_while_large_ones_keep_coming(
     stop = threading.Event()
     heavy = [json.dumps(submission(500, 0, f"heavy-{n}")).encode() for n in range(4)]
 
-    def saturate(line: bytes, client: int) -> None:
+    def saturate(line: bytes) -> None:
         with Peer(path) as peer:
             batch = 0
             while not stop.is_set():
@@ -25,14 +26,15 @@ def test_a_small_request_is_answered_while_large_ones_keep_coming(
                     peer.answer()
                 batch += 1
 
-    threads = [threading.Thread(target=saturate, args=(line, n)) for n, line in enumerate(heavy)]
-    for thread in threads:
-        thread.start()
-    with Peer(path) as peer:
-        answers = [peer.ask(submission(1, batch, "light")) for batch in range(20)]
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(len(heavy)) as producers:
+        running = [producers.submit(saturate, line) for line in heavy]
+        try:
+            with Peer(path) as peer:
+                answers = [peer.ask(submission(1, batch, "light")) for batch in range(20)]
+        finally:
+            stop.set()
+        for producer in running:
+            producer.result(PATIENCE_S)  # raises what a producer died of
     final = [answer for answer in answers if answer["ok"]]
     assert all(answer["accepted"] == 1 for answer in final)
     assert {answer.get("code") for answer in answers} <= {None, "OUTCOME_UNKNOWN"}
