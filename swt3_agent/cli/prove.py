@@ -4,6 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from swt3_agent.cli.files import write_whole
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.daemon.operations import ask
 from swt3_agent.errors import UsageError
@@ -39,13 +40,20 @@ def run(args: argparse.Namespace) -> int:
             f"{len(answer['records'])} records bear the fingerprint {args.record}: {records}",
             remedy="name one of them by its sequence number; 48 bits can collide",
         )
-    if args.output is None:
-        print(answer["proof"], end="")
-        return 0
-    args.output.write_bytes(answer["proof"].encode())
-    facts = {"record": answer["records"][0], "file": str(args.output), "size": answer["size"]}
+    facts = {
+        "schema": "swt3-agent/prove/1",
+        "record": answer["records"][0],
+        "size": answer["size"],
+        "signed": answer["signed"],
+    }
+    if args.output is not None:
+        write_whole(args.output, answer["proof"].encode())
+        facts["file"] = str(args.output)
     if args.json:
-        print_json({"schema": "swt3-agent/prove/1", **facts, "signed": answer["signed"]})
+        # As text, since a proof has one spelling and a JSON tool would give it another.
+        print_json(facts if args.output is not None else {**facts, "proof": answer["proof"]})
+    elif args.output is None:
+        print(answer["proof"], end="")
     else:
         how = "a TPM-signed head" if answer["signed"] else "an UNSIGNED head (no TPM)"
         print(f"record {facts['record']} is proved by {how} of {facts['size']} records")

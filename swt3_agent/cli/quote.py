@@ -6,8 +6,11 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
+from swt3_agent.cli.files import make_directory, write_whole
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.tpm2_tools import serialized_pcrs
 from swt3_agent.daemon.operations import ask
 from swt3_agent.errors import UsageError
 from swt3_agent.telemetry import configure_logging
@@ -28,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write ak.pem, quote.msg, quote.sig and pcrs.json into the directory."""
+    """Write ak.pem, quote.msg, quote.sig, pcrs.bin and pcrs.json into the directory."""
     configure_logging()
     if not re.fullmatch("([0-9A-Fa-f]{2})*", args.nonce):
         raise UsageError(
@@ -36,19 +39,46 @@ def run(args: argparse.Namespace) -> int:
         )
     answer = ask(config_of(args), "quote", {"nonce": args.nonce}, QUOTE_TIMEOUT_S)
     directory: Path = args.output
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "ak.pem").write_text(answer["ak_pem"])
-    (directory / "quote.msg").write_bytes(base64.b64decode(answer["attest"]))
-    (directory / "quote.sig").write_bytes(base64.b64decode(answer["signature"]))
-    (directory / "pcrs.json").write_text(json.dumps({"sha256": answer["pcrs"]}, indent=2) + "\n")
-    command = ["tpm2_checkquote", "-u", f"{directory}/ak.pem", "-m", f"{directory}/quote.msg"]
-    check = shlex.join([*command, "-s", f"{directory}/quote.sig", "-q", args.nonce])
+    make_directory(directory)
+    for name, content in _files(answer).items():
+        write_whole(directory / name, content)
+    check = _check_command(directory, args.nonce)
     if args.json:
         result = {key: answer[key] for key in ("root_of_trust", "pcrs", "reset_count", "ak_name")}
+        check_line = " ".join(check)
         print_json(
-            {"schema": "swt3-agent/quote/1", "directory": str(directory), "check": check, **result}
+            {
+                "schema": "swt3-agent/quote/1",
+                "directory": str(directory),
+                "check": check_line,
+                **result,
+            }
         )
     else:
-        print(f"quoted by {answer['root_of_trust']}, AK {answer['ak_name'][:16]}…; check it with")
-        print(f"    {check}")
+        print(f"quoted by {answer['root_of_trust']}, AK {answer['ak_name'][:16]}…")
+        print("check key, signature, nonce and PCR values with")
+        print("    " + " \\\n        ".join(check))
     return 0
+
+
+def _files(answer: dict[str, Any]) -> dict[str, bytes]:
+    """What a challenger gets, by file name."""
+    values = {int(index): bytes.fromhex(value) for index, value in answer["pcrs"].items()}
+    return {
+        "ak.pem": answer["ak_pem"].encode(),
+        "quote.msg": base64.b64decode(answer["attest"]),
+        "quote.sig": base64.b64decode(answer["signature"]),
+        "pcrs.bin": serialized_pcrs(values),
+        "pcrs.json": (json.dumps({"sha256": answer["pcrs"]}, indent=2) + "\n").encode(),
+    }
+
+
+def _check_command(directory: Path, nonce: str) -> list[str]:
+    """The command, in parts that each make sense on a line of its own."""
+    options = [
+        ("tpm2_checkquote", "-q", nonce),
+        ("-u", f"{directory}/ak.pem"),
+        ("-m", f"{directory}/quote.msg", "-s", f"{directory}/quote.sig"),
+        ("-f", f"{directory}/pcrs.bin"),
+    ]
+    return [shlex.join(part) for part in options]

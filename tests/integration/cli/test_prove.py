@@ -1,11 +1,14 @@
 """Proofs as a user asks for them: of which log, by which name, and into which file."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.anchors import submission
+
+LOG_UNSIGNED = 4
 
 
 @pytest.mark.parametrize(
@@ -47,3 +50,27 @@ def test_a_daemon_whose_control_socket_was_removed_is_named(
         assert error["code"] == "CONTROL_GONE"
         assert f"pid {agent.pid} " in error["message"]
         assert "restart" in error["remedy"]
+
+
+def test_a_proof_inside_json_is_the_file_to_the_byte(agent_without_tpm: AgentProcess) -> None:
+    agent = agent_without_tpm
+    answer = agent.json("prove", "0")
+    assert set(answer) == {"schema", "record", "size", "signed", "proof"}
+    assert (answer["schema"], answer["record"]) == ("swt3-agent/prove/1", 0)
+    file = agent.root / "proof.json"
+    file.write_text(answer["proof"])
+    assert agent.cli("verify", str(file)).returncode == LOG_UNSIGNED
+    assert agent.json("prove", "0", "-o", str(file))["file"] == str(file)
+    assert "proof.json" in agent.cli("prove", "0", "-o", str(file)).stdout
+
+
+@pytest.mark.parametrize("output", ["absent/proof.json", "/dev/full", "."])
+def test_a_proof_that_cannot_be_written_leaves_nothing(
+    agent_without_tpm: AgentProcess, output: str
+) -> None:
+    agent = agent_without_tpm
+    before = sorted(agent.root.iterdir())
+    refused = agent.cli("prove", "0", "-o", str(agent.root / output), "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["error"]["code"] == "OUTPUT_UNWRITABLE"
+    assert sorted(agent.root.iterdir()) == before

@@ -65,15 +65,6 @@ def test_a_record_that_is_not_there_cannot_be_proved(
     assert "remedy" in refused.stderr
 
 
-def test_a_proof_that_cannot_be_written_is_an_error_with_a_remedy(
-    agent_without_tpm: AgentProcess, tmp_path: Path
-) -> None:
-    refused = agent_without_tpm.cli("prove", "0", "-o", str(tmp_path / "absent" / "proof.json"))
-    assert refused.returncode == 1
-    assert "proof.json: No such file or directory" in refused.stderr
-    assert "remedy" in refused.stderr
-
-
 def test_attest_mints_what_a_second_implementer_would(agent: AgentProcess) -> None:
     rows = {row["collector"]: row for row in agent.json("attest")}
     platform = rows["platform"]

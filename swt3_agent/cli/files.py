@@ -1,0 +1,80 @@
+"""Files that a verb was told to write: whole, or not at all."""
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+
+from swt3_agent.errors import AgentError
+
+_ANY_MODE = 0o666
+
+
+def make_directory(path: Path) -> None:
+    """Make ``path`` and what it lies in, where they are absent.
+
+    Raises AgentError ``OUTPUT_UNWRITABLE``.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise _unwritable(path, "it is there and is no directory") from error
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write ``data`` so that a full disk leaves ``path`` as it was, never a part of it.
+
+    What is no regular file (a device, a pipe) is written to as it stands.
+    Raises AgentError ``OUTPUT_UNWRITABLE``.
+    """
+    try:
+        target = path.resolve()  # a link stays one
+        if _is_special(target):
+            target.write_bytes(data)
+        else:
+            _replace(target, data)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, until Python 3.12
+        reason = getattr(error, "strerror", None) or str(error)
+        raise _unwritable(path, reason) from error
+
+
+def _is_special(path: Path) -> bool:
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Through a file beside it: only what lies in the same directory can be renamed in one step."""
+    fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(fd, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fchmod(
+                fd, _ANY_MODE & ~_umask()
+            )  # mkstemp's own is 0600, and this is to be handed on
+            os.fsync(fd)
+        temporary.rename(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)  # it can only be read by setting it
+    os.umask(mask)
+    return mask
+
+
+def _unwritable(path: Path, reason: str) -> AgentError:
+    return AgentError(
+        "OUTPUT_UNWRITABLE",
+        f"{path} cannot be written: {reason}",
+        remedy="name a path in a directory that is there, is yours and has room",
+    )
