@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from swt3_agent.errors import TpmError
+from swt3_agent.errors import JournalError, TpmError
 from swt3_agent.protocol.checkpoint import (
     FIRST_PREVIOUS,
     CheckpointNote,
@@ -118,9 +118,13 @@ class HeadKeeper:
         """Finish the head that an interruption left half made; what an assessor should know of it.
 
         Call it once, before the boot record is written. A TPM that fails now is a finding, and
-        recovery goes on with the next head. Raises JournalError.
+        recovery goes on with the next head.
+
+        Raises JournalError, ``LOG_ROOT_MISMATCH`` where the log is not the one that the newest head
+        states: a head more would make two histories of it.
         """
         with self._lock:
+            self._refuse_another_history()
             try:
                 self._settle()
             except TpmError as error:
@@ -144,6 +148,20 @@ class HeadKeeper:
             if self._latest is not None and not self._is_due(self._latest, size, covering):
                 return None
             return self._make(size, reason)
+
+    def _refuse_another_history(self) -> None:
+        if self._latest is None:
+            return
+        note, seq = self._latest.note, self._latest.note_seq
+        root = self._journal.root(note.size)
+        if root != note.root:
+            raise JournalError(
+                "LOG_ROOT_MISMATCH",
+                f"the head at record {seq} states root {note.root.hex()} over {note.size} records;"
+                f" the records and segment keys that are there give {root.hex()}",
+                remedy="restore journal/ and keys/ from one backup, and run `swt3-agent fsck`;"
+                " nothing was changed",
+            )
 
     def _is_due(self, latest: HeadRecord, size: int, covering: int | None) -> bool:
         if size - latest.note.size != len(self._own):

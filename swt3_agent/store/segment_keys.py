@@ -1,11 +1,14 @@
 """Segment keys: what the salts of a segment's leaves are made from (docs/formats.md, "Log leaf").
 
 A key lies apart from its segment, so that a segment can be handed on without the means to guess
-its neighbours' records.
+its neighbours' records. Another key than the leaves were made with would give a second history of
+the same log: the file therefore shows whether it still holds what was made for its segment.
 """
 
 import secrets
 import threading
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 from swt3_agent.errors import JournalError
@@ -13,6 +16,12 @@ from swt3_agent.store.durable import sync_directory, write_durably
 
 KEY_SIZE = 32
 _CACHED = 8
+_CHECK_DOMAIN = b"swt3-agent:v1:segment-key:"
+
+
+def key_file(segment: int, key: bytes) -> bytes:
+    """What the file of a segment's key holds: the key, and a check over number and key."""
+    return key + sha256(_CHECK_DOMAIN + segment.to_bytes(8, "big") + key).digest()
 
 
 class SegmentKeys:
@@ -28,30 +37,35 @@ class SegmentKeys:
         return self._directory / f"segment-{segment:016d}.key"
 
     def get(self, segment: int) -> bytes:
-        """The key. Raises JournalError ``SEGMENT_KEY_MISSING`` where it is absent or damaged."""
+        """The key.
+
+        Raises JournalError ``SEGMENT_KEY_MISSING``, or ``SEGMENT_KEY_DAMAGED`` where the file does
+        not hold the key that was made for this segment.
+        """
         with self._lock:
             key = self._cache.get(segment)
         if key is not None:
             return key
+        path = self.path(segment)
         try:
-            key = self.path(segment).read_bytes()
-        except FileNotFoundError:
-            key = b""
+            content = path.read_bytes()
         except OSError as error:
-            raise _missing(self.path(segment), error.strerror or str(error)) from error
-        if len(key) != KEY_SIZE:
-            raise _missing(self.path(segment), f"it holds {len(key)} of {KEY_SIZE} bytes")
+            raise _unusable("MISSING", path, error.strerror or str(error)) from error
+        key = content[:KEY_SIZE]
+        if content != key_file(segment, key):
+            raise _unusable("DAMAGED", path, "it is not as it was made for this segment")
         self._remember(segment, key)
         return key
 
     def ensure(self, segment: int) -> None:
         """Have a durable key before the segment takes its first record. Raises OSError."""
-        path = self.path(segment)
-        if path.exists() and path.stat().st_size == KEY_SIZE:  # kept from a start that failed,
-            sync_directory(self._directory)  # perhaps for want of just this
-            return
+        if self.path(segment).exists():  # kept from a start that failed,
+            with suppress(JournalError):  # and of no use to any record where it is damaged
+                self.get(segment)
+                sync_directory(self._directory)  # perhaps it failed for want of just this
+                return
         key = secrets.token_bytes(KEY_SIZE)
-        write_durably(path, key)
+        write_durably(self.path(segment), key_file(segment, key))
         self._remember(segment, key)
 
     def _remember(self, segment: int, key: bytes) -> None:
@@ -61,9 +75,9 @@ class SegmentKeys:
             self._cache[segment] = key
 
 
-def _missing(path: Path, what: str) -> JournalError:
+def _unusable(what: str, path: Path, why: str) -> JournalError:
     return JournalError(
-        "SEGMENT_KEY_MISSING",
-        f"segment key {path} cannot be read: {what}",
+        f"SEGMENT_KEY_{what}",
+        f"segment key {path} cannot be used: {why}",
         remedy="restore the key from a backup: without it no record of that segment can be proved",
     )

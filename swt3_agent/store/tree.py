@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
+from swt3_agent.errors import JournalError
 from swt3_agent.protocol.log_tree import (
     HASH_SIZE,
     consistency_path_from,
@@ -116,6 +117,8 @@ class LogTree:
         subtrees = CompleteSubtrees()
         subtrees.extend(self._leaves_of(number))
         with self._lock:
+            if subtrees.node(_SEGMENT_LEVEL, 0) != self._above.node(0, number):
+                raise _other_leaves(number)
             self._remember(number, subtrees)
         return subtrees
 
@@ -123,3 +126,11 @@ class LogTree:
         self._cache[number] = subtrees
         while len(self._cache) > _CACHED_SEGMENTS:
             self._cache.popitem(last=False)
+
+
+def _other_leaves(number: int) -> JournalError:
+    return JournalError(
+        "LOG_ROOT_MISMATCH",
+        f"the records of segment {number} and its key do not give the segment's root",
+        remedy="restore the segment and its key from one backup, and run `swt3-agent fsck`",
+    )

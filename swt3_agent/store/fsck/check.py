@@ -108,7 +108,10 @@ class _Check:
     def _root_of(self, size: int) -> bytes | None:
         if self._tree is None or size > self._tree.size:
             return None
-        return self._tree.range_hash(0, size) if size else EMPTY_ROOT
+        try:
+            return self._tree.range_hash(0, size) if size else EMPTY_ROOT
+        except JournalError:  # what was read a moment ago is not there any more
+            return None
 
     def _leaves_of(self, number: int) -> Iterator[bytes]:
         """Leaves of a segment that was left behind: a note may state a size well before it."""

@@ -24,6 +24,7 @@ from swt3_agent.store.fsck.findings import REMEDIES
 from swt3_agent.store.head_records import parse_note
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
+from swt3_agent.store.segment_keys import key_file
 from swt3_agent.store.state import StateDirectory
 from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import RAW, append, draft, drafts, flip
@@ -288,7 +289,12 @@ SMALL_DAMAGE: list[tuple[str, Damage, set[str]]] = [
     (
         "keys/segment-0000000000000000.key",
         lambda path: path.write_bytes(b"short"),
-        {"SEGMENT_KEY_MISSING"},
+        {"SEGMENT_KEY_DAMAGED"},
+    ),
+    (
+        "keys/segment-0000000000000000.key",
+        lambda path: path.write_bytes(key_file(0, bytes(32))),
+        {"NOTE_ROOT"},
     ),
 ]
 
@@ -348,7 +354,12 @@ LARGE_DAMAGE: list[tuple[str, Damage, set[str]]] = [
         lambda path: path.rename(path.with_name("0000000000000002.seg")),
         {"SEGMENT_MISSING", "WRONG_SEGMENT"},
     ),
-    ("keys/segment-0000000000000000.key", lambda path: flip(path, 0), {"SEALED_ROOT"}),
+    ("keys/segment-0000000000000000.key", lambda path: flip(path, 0), {"SEGMENT_KEY_DAMAGED"}),
+    (
+        "keys/segment-0000000000000000.key",
+        lambda path: path.write_bytes(key_file(0, bytes(32))),
+        {"SEALED_ROOT"},
+    ),
     ("catalogue.db", lambda path: path.write_bytes(b"x" * 5000), {"CATALOGUE_UNREADABLE"}),
     ("catalogue.db", Path.unlink, set()),
 ]

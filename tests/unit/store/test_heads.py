@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.errors import TpmError
+from swt3_agent.errors import JournalError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_consistency
@@ -16,6 +16,7 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.head_records import parse_quote
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.segment_keys import key_file
 from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import append
 
@@ -401,6 +402,26 @@ def test_a_tpm_that_comes_back_takes_up_the_chain_after_unsigned_heads(node: Nod
     tpm.extend(bytes(32))
     make(node.start(None))
     assert node.start(tpm).findings == ["LOG_PCR_FOREIGN_EXTEND"]
+
+
+@pytest.mark.parametrize("tpm", [FakeTpm(), None])
+def test_a_log_that_is_not_the_one_that_the_newest_head_states_is_refused(
+    node: Node, tpm: FakeTpm | None
+) -> None:
+    """A whole key, but another log's: a head more would make two histories."""
+    make(node.start(tpm))
+    extends = len(tpm.extends) if tpm else 0
+    node.stop()
+    key = node.root / "keys" / f"segment-{0:016d}.key"
+    good = key.read_bytes()
+    key.write_bytes(key_file(0, bytes(32)))
+    with pytest.raises(JournalError) as refused:
+        node.start(tpm)
+    assert refused.value.code == "LOG_ROOT_MISMATCH"
+    assert extends == (len(tpm.extends) if tpm else 0)
+    node.stop()
+    key.write_bytes(good)
+    make(node.start(tpm))
 
 
 def test_a_head_over_heads_alone_is_made_where_one_of_their_records_must_be_covered(

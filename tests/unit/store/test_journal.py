@@ -19,6 +19,7 @@ from swt3_agent.protocol.record import FLAG_COMMIT_END, FLAG_COMMIT_START, MAX_B
 from swt3_agent.store import segment_file
 from swt3_agent.store.frames import find_commit_starts
 from swt3_agent.store.journal import Commit, Draft, Journal, TailCut
+from swt3_agent.store.segment_keys import key_file
 from tests.unit.store.conftest import OpenJournal
 from tests.unit.store.records import RAW, append, draft, drafts, flip, texts
 
@@ -324,8 +325,9 @@ def test_segments_and_keys_are_private_and_a_key_is_made_before_its_segment(
     append(journal, "a")
     for path in [*(journal_dir / "journal").iterdir(), *(journal_dir / "keys").iterdir()]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert journal.segment_key(0) == (journal_dir / "keys" / f"segment-{0:016d}.key").read_bytes()
-    assert len(journal.segment_key(0)) == 32
+    key = journal.segment_key(0)
+    assert len(key) == 32
+    assert (journal_dir / "keys" / f"segment-{0:016d}.key").read_bytes() == key_file(0, key)
 
 
 def test_a_missing_segment_key_is_named_when_it_is_needed(
@@ -340,6 +342,28 @@ def test_a_missing_segment_key_is_named_when_it_is_needed(
     with pytest.raises(JournalError) as missing:
         journal.root(1)
     assert missing.value.code == "SEGMENT_KEY_MISSING"
+
+
+@pytest.mark.parametrize("content", [bytes(32), bytes(64), b"", key_file(1, bytes(32))])
+def test_a_segment_key_that_is_not_as_it_was_made_is_refused(
+    journal_dir: Path, open_journal: OpenJournal, content: bytes
+) -> None:
+    first = open_journal()
+    append(first, "a")
+    first.close()
+    (journal_dir / "keys" / f"segment-{0:016d}.key").write_bytes(content)
+    with pytest.raises(JournalError) as damaged:
+        open_journal().root(1)
+    assert damaged.value.code == "SEGMENT_KEY_DAMAGED"
+
+
+def test_a_damaged_key_that_no_record_needs_yet_is_made_anew(
+    journal_dir: Path, open_journal: OpenJournal
+) -> None:
+    (journal_dir / "keys" / f"segment-{0:016d}.key").write_bytes(b"torn")
+    journal = open_journal()
+    append(journal, "a")
+    assert len(journal.root(1)) == 32
 
 
 def test_observers_learn_of_a_commit_before_its_producer(open_journal: OpenJournal) -> None:

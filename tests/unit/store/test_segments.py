@@ -10,6 +10,7 @@ from swt3_agent.protocol.log_tree import Frontier, leaf_hashes, verify_consisten
 from swt3_agent.store.journal import Journal, TailCut
 from swt3_agent.store.sealed import SealedSegment
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
+from swt3_agent.store.segment_keys import key_file
 from swt3_agent.store.segments import Sealer
 from tests.unit.store.records import append, draft, drafts, flip, texts
 
@@ -182,6 +183,14 @@ def test_a_damaged_chunk_of_a_sealed_segment_is_named_when_it_is_read(copy: Copy
         with pytest.raises(JournalError, match=SEALED) as damaged:
             journal.read(0)
     assert damaged.value.code == "SEGMENT_DAMAGED"
+
+
+def test_nothing_is_proved_from_a_sealed_segment_with_another_key(copy: Copy) -> None:
+    root = copy()
+    (root / "keys" / f"segment-{0:016d}.key").write_bytes(key_file(0, bytes(32)))
+    with open_journal(root) as journal, pytest.raises(JournalError) as refused:
+        journal.inclusion(5, SIZE)
+    assert refused.value.code == "LOG_ROOT_MISMATCH"
 
 
 @pytest.mark.parametrize("offset", [-1, -5, -40, -2000])
