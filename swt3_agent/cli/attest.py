@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable
+from swt3_agent.cli.text import printable, show
 from swt3_agent.daemon.operations import ask, begins_a_log
 from swt3_agent.telemetry import configure_logging
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         print_json(rows)
     else:
         for row in rows:
-            print(attestation_line(row))
+            show(attestation_line(row))
     return EXIT_FAIL if any(row["verdict"] == "FAIL" for row in rows) else 0
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable
+from swt3_agent.cli.text import printable, show
 from swt3_agent.daemon.operations import status_of
 
 STATUS_TIMEOUT_S = 10.0
@@ -23,11 +23,12 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"schema": "swt3-agent/status/1", **status})
     else:
-        print(printable("\n".join(_lines(status))))
+        show(printable("\n".join(status_lines(status))))
     return 0
 
 
-def _lines(status: dict[str, Any]) -> list[str]:
+def status_lines(status: dict[str, Any]) -> list[str]:
+    """``status`` (docs/formats.md, "JSON") for a person: a label and a fact on each line."""
     log, tpm = status["log"], status["tpm"]
     lines = [
         f"agent       {'running, pid ' + str(status['pid']) if status['running'] else 'stopped'}",
@@ -36,7 +37,9 @@ def _lines(status: dict[str, Any]) -> list[str]:
         f"tpm         {tpm['kind']}" + (f": {tpm['detail']}" if tpm.get("detail") else ""),
         f"log         {log['tree_size']} records, root {log['root'][:16]}…",
         f"last head   {_time(log['checkpoint_time'])}, "
-        + ("signed" if log["checkpoint_signed"] else "unsigned"),
+        + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
+        *_head_trouble(log),
+        *_intake(status["intake"]),
     ]
     for collector in status["collectors"]:
         last = collector["last_run"]
@@ -44,6 +47,29 @@ def _lines(status: dict[str, Any]) -> list[str]:
         lines.append(f"{collector['name']:<12}{outcome}")
     findings = (f"finding     {f['code']}: {f['detail']}" for f in status["findings"])
     return [*lines, *findings]
+
+
+def _head_trouble(log: dict[str, Any]) -> list[str]:
+    """Why heads fail or bear no signature, where they do: until then nothing new can be proved."""
+    error = log.get("checkpoint_error")
+    if error:
+        lines = [f"heads       none signed since {_time(error['since'])}"]
+        lines.append(f"            {error['code']}: {error['detail']}")
+        remedy = error.get("remedy")
+        return [*lines, f"            remedy: {remedy}"] if remedy else lines
+    if log["checkpoint_time"] is not None and not log["checkpoint_signed"]:
+        return ["heads       no TPM signs them: `verify` will say LOG_UNSIGNED"]
+    return []
+
+
+def _intake(intake: dict[str, Any] | None) -> list[str]:
+    """What came in since the daemon started; nothing where none runs."""
+    if intake is None:
+        return []
+    took = f"{intake['requests']} requests, {intake['relayed']} relayed"
+    refused = ", ".join(f"{code} {count}" for code, count in sorted(intake["rejected"].items()))
+    took += f", {intake['quarantined']} quarantined"
+    return [f"intake      {took}, rejected: {refused or 'none'}"]
 
 
 def _time(utc_ms: int | None) -> str:

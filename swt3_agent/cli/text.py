@@ -1,4 +1,13 @@
-"""Text that others wrote, on its way to a terminal."""
+"""Text on its way to a terminal: what others wrote made harmless, long lines wrapped."""
+
+import re
+import shutil
+import sys
+import textwrap
+
+_HEAD = re.compile(r" *(?:\S+ {2,}|- |FAIL )?")
+"""What a line's continuation is set under: its indent, and a label in a column of its own."""
+_DEEPEST = 24  # a label wider than this leaves too little of a narrow terminal beside it
 
 
 def printable(text: str) -> str:
@@ -17,3 +26,36 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def show(text: str) -> None:
+    """Print ``text``: with long lines wrapped on a terminal, as it is for any other reader."""
+    if sys.stdout.isatty():
+        text = wrapped(text, shutil.get_terminal_size().columns)
+    print(text)
+
+
+def wrapped(text: str, width: int) -> str:
+    """``text`` with lines over ``width`` characters broken between words, continued indented.
+
+    A word that is longer than a line (a path, a digest) stays whole, so that it can be copied.
+    """
+    return "\n".join(
+        line if len(line) <= width else _wrapped_line(line, width) for line in text.split("\n")
+    )
+
+
+def _wrapped_line(line: str, width: int) -> str:
+    head = _HEAD.match(line)
+    depth = 0 if head is None else head.end()
+    indent = len(line) - len(line.lstrip(" "))
+    if depth == indent or depth > _DEEPEST:  # no label
+        depth = indent + 2
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * depth,
+        break_long_words=False,
+        break_on_hyphens=False,
+        replace_whitespace=False,
+    )

@@ -6,6 +6,7 @@ import sys
 import time
 from pathlib import Path
 
+from swt3_agent.cli.text import show
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.proof import MAX_PROOF
 from swt3_agent.verify import verify_proof
@@ -36,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(report.to_json()))  # ASCII: it quotes what a stranger wrote
     else:
-        print(report.render())
+        show(report.render())
     return report.exit_code
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from swt3_agent.cli.text import printable
+from swt3_agent.cli.text import printable, show, wrapped
 
 
 @pytest.mark.parametrize(
@@ -17,3 +17,30 @@ from swt3_agent.cli.text import printable
 )
 def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        ("short enough", ["short enough"]),
+        ("VERIFIED: it is in the log", ["VERIFIED: it is in", "  the log"]),
+        ("  root    one two three four", ["  root    one two", "          three four"]),
+        ("    ok   leaf: payload too", ["    ok   leaf:", "         payload too"]),
+        ("    FAIL leaf: payload too", ["    FAIL leaf:", "         payload too"]),
+        ("  - That the record is true", ["  - That the record", "    is true"]),
+        ("/a/path/that/is/longer/than/it more", ["/a/path/that/is/longer/than/it", "  more"]),
+    ],
+)
+def test_a_long_line_goes_on_under_what_it_says(line: str, lines: list[str]) -> None:
+    assert wrapped(line, 20) == "\n".join(lines)
+
+
+def test_lines_are_wrapped_on_a_terminal_only(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    text = "one two three four five six\n"
+    show(text)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show(text)
+    assert capsys.readouterr().out == f"{text}\none two three four\n  five six\n\n"

@@ -1,0 +1,68 @@
+from typing import Any
+
+from swt3_agent.cli.status import status_lines
+
+STATUS: dict[str, Any] = {
+    "running": True,
+    "pid": 7,
+    "node_id": "ab" * 16,
+    "tenant": "LOCAL",
+    "clearing_level": 3,
+    "tpm": {"kind": "tpm"},
+    "log": {
+        "log_id": "cd" * 16,
+        "tree_size": 12,
+        "root": "00" * 32,
+        "checkpoint_time": 1_785_000_000_000,
+        "checkpoint_size": 11,
+        "checkpoint_signed": True,
+    },
+    "collectors": [],
+    "findings": [],
+    "intake": None,
+}
+
+
+def shown(*, log: dict[str, Any] | None = None, **changes: Any) -> str:
+    return "\n".join(status_lines({**STATUS, **changes, "log": {**STATUS["log"], **(log or {})}}))
+
+
+def test_signed_heads_give_no_reason_to_worry() -> None:
+    text = shown(log={"checkpoint_error": None})
+    assert "UTC, signed" in text
+    assert "heads " not in text
+
+
+def test_heads_that_fail_are_named_with_since_when_and_why() -> None:
+    error = {
+        "code": "TPM_BUSY",
+        "detail": "no answer within 30 s",
+        "remedy": "see who else uses it",
+        "since": 1_785_000_000_000,
+    }
+    text = shown(log={"checkpoint_error": error})
+    assert "none signed since 2026-07-25 17:20:00 UTC" in text
+    assert "TPM_BUSY: no answer within 30 s" in text
+    assert "remedy: see who else uses it" in text
+
+
+def test_unsigned_heads_are_named() -> None:
+    text = shown(log={"checkpoint_signed": False})
+    assert "UNSIGNED" in text
+    assert "LOG_UNSIGNED" in text
+
+
+def test_what_the_intake_took_and_refused_is_counted() -> None:
+    intake = {
+        "connections": 1,
+        "requests": 5,
+        "relayed": 40,
+        "quarantined": 3,
+        "rejected": {"BUSY": 1, "BAD_FIELD": 3},
+    }
+    assert (
+        "intake      5 requests, 40 relayed, 3 quarantined, rejected: BAD_FIELD 3, BUSY 1"
+        in shown(intake=intake)
+    )
+    assert "rejected: none" in shown(intake={**intake, "rejected": {}})
+    assert "intake" not in shown()
