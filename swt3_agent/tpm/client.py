@@ -47,7 +47,10 @@ class Tpm:
         log_pcr: int = 13,
         quoted_pcrs: tuple[int, ...],
         timeout_s: float = 30.0,
+        expected_ak: bytes = b"",
     ) -> None:
+        """``expected_ak`` is the TPMT_PUBLIC of the key that must be found in ``keys_dir``; where
+        it is empty any key will do, and one is created where there is none."""
         if log_pcr not in LOG_PCRS or log_pcr not in quoted_pcrs:
             raise UsageError(
                 "LOG_PCR",
@@ -59,6 +62,7 @@ class Tpm:
             keys_dir=str(keys_dir.absolute()),
             log_pcr=log_pcr,
             quoted_pcrs=tuple(sorted(set(quoted_pcrs))),
+            expected_ak=expected_ak,
         )
         self._supervisor = Supervisor(request, timeout_s)
 
@@ -75,8 +79,8 @@ class Tpm:
         self.close()
 
     def open(self, *, replace_ak: bool = False) -> TpmIdentity:
-        """Reach the TPM, load the attestation key or create it where ``keys_dir`` has none, and
-        prove with a quote that it signs.
+        """Reach the TPM, load the attestation key, or create it where ``keys_dir`` has none and
+        none is expected, and prove with a quote that it signs.
 
         ``replace_ak`` retires the key that is there for a new one: the node must be enrolled
         again. Opening an open handle tells the identity again.

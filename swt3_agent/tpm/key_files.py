@@ -124,6 +124,7 @@ def unusable(why: str) -> TpmError:
     return TpmError(
         "TPM_KEY_UNUSABLE",
         f"the attestation key cannot be used: {why}",
-        remedy="restore ak.json and the authValue that belong to this TPM, or replace the key on "
-        "purpose and enrol the node again",
+        remedy="restore keys/ak.json and keys/ak.auth of this TPM from a backup of the state "
+        "directory; until then heads are unsigned (this version replaces no key: a new key is a "
+        "new identity)",
     )

@@ -84,9 +84,11 @@ class Supervisor:
             logger.warning("the TPM's process ended %s", fields(pid=self._child.pid))
         self._child = Child()
         # A later child must find the key of the first: one that vanished is not made again.
-        expected = self._identity.ak_public if self._identity is not None else b""
+        expected = self._request.expected_ak
+        if self._identity is not None:
+            expected = self._identity.ak_public
         request = msgspec.structs.replace(
-            self._request, expected_ak=expected, replace_ak=replace_ak
+            self._request, expected_ak=b"" if replace_ak else expected, replace_ak=replace_ak
         )
         try:
             identity = self._child.ask(request, TpmIdentity, deadline)
