@@ -37,7 +37,8 @@ def configure_logging(environ: Mapping[str, str] = os.environ, level: int = logg
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    # Below that it tells of its own inner life; what concerns ours we say ourselves.
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
 
 
 def fields(**values: object) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swt3_agent.errors import AgentError, RemoteError
-from swt3_agent.relay.intake import Listener, listen
+from swt3_agent.relay.intake import Listener
 from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -31,24 +31,22 @@ PATIENCE_S = 5.0
 class ControlServer:
     """Serves ``operations`` by name; each runs in a worker thread, so none stops the others."""
 
-    def __init__(self, path: Path, operations: Mapping[str, Operation]) -> None:
-        self._path = path
+    def __init__(self, file: Listener, operations: Mapping[str, Operation]) -> None:
+        self._file = file
         self._operations = operations
-        self._file: Listener | None = None
         self._server: asyncio.Server | None = None
         self._answering: set[asyncio.Task[None]] = set()
         self._connections: dict[asyncio.StreamWriter, asyncio.Task[None] | None] = {}
 
     async def start(self) -> None:
-        """Listen. Raises StateError as :func:`swt3_agent.relay.intake.listen` does."""
-        self._file = listen(self._path, OPERATORS)
+        """Answer what asks, and what asked since the socket listens."""
         self._server = await asyncio.start_unix_server(
             self._serve, sock=self._file.socket, limit=MAX_REQUEST_BYTES
         )
 
     async def stop(self) -> None:
         """Stop listening, remove the socket, and close once the answers under way are sent."""
-        if self._server is None or self._file is None:
+        if self._server is None:
             return
         self._file.remove_file()
         self._server.close()
@@ -59,7 +57,7 @@ class ControlServer:
             writer.transport.abort()
         if handlers:
             await asyncio.wait(handlers, timeout=PATIENCE_S)
-        self._server = self._file = None
+        self._server = None
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = asyncio.current_task()

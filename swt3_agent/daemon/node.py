@@ -4,22 +4,30 @@ The daemon runs one for as long as it lives; a verb such as `attest` opens one f
 no daemon runs. Opening it takes the state directory's lock, so there is never a second.
 """
 
-import base64
 import logging
 import secrets
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
-import msgspec
-
 from swt3_agent import __version__
-from swt3_agent.config import NO_TPM, Config
+from swt3_agent.collect.platform import PlatformCollector
+from swt3_agent.config import Config
 from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.identity import boot_id, find_node_id
-from swt3_agent.errors import JournalError, TpmError, UsageError
+from swt3_agent.daemon.node_tpm import NodeTpm
+from swt3_agent.daemon.start_records import (
+    findings_content,
+    key_content,
+    stated_key,
+    stated_log_id,
+    tpm_content,
+)
+from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
@@ -29,11 +37,13 @@ from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.state import StateDirectory
-from swt3_agent.tcg.public import parse_public
 from swt3_agent.telemetry import fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
 
 logger = logging.getLogger(__name__)
+
+MOST_FINDINGS = 100
+"""Kept for `status`; the log has every one of them."""
 
 OWN_PROVENANCE = canonical_json({"listener": "agent"})
 
@@ -47,24 +57,35 @@ class LastRun:
     duration_ms: int
 
 
-class _LogName(msgspec.Struct):
-    """What the first BOOT record says about the log."""
+@dataclass(frozen=True, slots=True)
+class HeadLack:
+    """Why heads are not signed, and since when (UTC ms)."""
 
-    log_id: str
+    code: str
+    detail: str
+    remedy: str
+    since_ms: int
 
 
 class Node:
     """The wired parts of one node; open it as a context manager.
 
-    ``tpm`` is None where the settings say so; ``tpm_identity`` is None where none was reached,
-    and then ``tpm_lack`` says why: heads stay unsigned until the node is opened again.
-    ``findings`` are what opening found that an assessor should know.
+    ``tpm`` is None where the settings say so; ``tpm_identity`` is None as long as none was reached,
+    and then ``tpm_lack`` says why. A TPM that comes later is taken up with the next head.
+    ``head_lack`` says why heads are unsigned or not made at all; None while they are signed.
+    ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, state: StateDirectory | None = None) -> None:
+        """``state``: the directory of ``config``, where the caller has opened it already; it stays
+        the caller's to close."""
         self.config = config
-        self.findings: list[Reason] = []
+        self.findings: deque[Reason] = deque(maxlen=MOST_FINDINGS)
         self.last_runs: dict[str, LastRun] = {}
+        self.tpm_identity: TpmIdentity | None = None
+        self.head_lack: HeadLack | None = None
+        self._opened_state = state
+        self._heads_lock = threading.Lock()  # over who signs, and one head at a time
         self._closing = ExitStack()
 
     def __enter__(self) -> "Node":
@@ -75,7 +96,6 @@ class Node:
         """
         try:
             self._open_store()
-            self._reach_tpm()
             self._open_log()
         except BaseException:
             self._closing.close()
@@ -90,60 +110,42 @@ class Node:
     ) -> None:
         self._closing.close()
 
+    @property
+    def tpm(self) -> Tpm | None:
+        """The handle on the TPM; it may lead to one that is not there."""
+        return self._node_tpm.handle
+
+    @property
+    def tpm_lack(self) -> TpmError | None:
+        """Why no TPM was reached; None where one was."""
+        return None if self.tpm_identity is not None else self._node_tpm.lack
+
     def _open_store(self) -> None:
-        state = self._closing.enter_context(StateDirectory.open(self.config.state_dir))
+        state = self._opened_state
+        if state is None:
+            state = self._closing.enter_context(StateDirectory.open(self.config.state_dir))
         layout = state.layout
-        self.state = state
         self.journal = self._closing.enter_context(Journal.open(layout.journal, layout.keys))
         self.catalogue = self._closing.enter_context(Catalogue.open(layout.catalogue, self.journal))
         self.evidence = EvidenceStore(layout.evidence)
-
-    def _reach_tpm(self) -> None:
-        config, layout = self.config, self.state.layout
-        self.tpm: Tpm | None = None
-        self.tpm_identity: TpmIdentity | None = None
-        self.tpm_lack: TpmError | None = None
-        if config.tpm.tcti == NO_TPM:
-            self.tpm_lack = TpmError(
-                "TPM_ABSENT",
-                "this node was told to run without a TPM",
-                remedy="set agent.tpm.tcti or SWT3_TPM_TCTI to a TPM",
-            )
-            return
-        self.tpm = Tpm(
-            config.tpm.tcti,
-            layout.keys,
-            log_pcr=config.tpm.log_pcr,
-            quoted_pcrs=config.quoted_pcrs,
-            timeout_s=config.tpm.timeout,
-        )
-        self._closing.callback(self.tpm.close)
-        try:
-            self.tpm_identity = self.tpm.open()
-        except TpmError as error:
-            self.tpm_lack = error
-            logger.warning("no TPM signs here %s", fields(code=error.code, why=error))
+        self.node_id = find_node_id(layout.root)
+        self.log_id = stated_log_id(self.journal) if self.journal.size else secrets.token_hex(16)
+        self.boot_id = boot_id()
+        expected_ak = stated_key(self.journal, self.catalogue)
+        self._node_tpm = NodeTpm(self.config, layout.keys, expected_ak)
+        self._closing.callback(self._node_tpm.close)
 
     def _open_log(self) -> None:
         config = self.config
-        self.node_id = find_node_id(self.state.layout.root)
-        self.log_id = self._find_log_id()
-        self.boot_id = boot_id()
-        self.heads = HeadKeeper(
-            self.journal,
-            self.catalogue,
-            None if self.tpm_identity is None else self.tpm,
-            node_id=self.node_id,
-            log_id=self.log_id,
-            boot_id=self.boot_id,
-            log_pcr=config.tpm.log_pcr,
-        )
+        identity = self._node_tpm.reach(at_once=True)
+        findings: list[Reason] = []
         if (cut := self.journal.recovered) is not None:
             detail = f"{cut.size} bytes that were never acknowledged, before record {cut.seq}"
-            self.findings.append(Reason("TORN_TAIL_CUT", detail))
-        self.findings += self.heads.recover()
-        self._record_start()  # the first of all records: it names the log
-        self._record_key()
+            findings.append(Reason("TORN_TAIL_CUT", detail))
+        lack = self._node_tpm.lack
+        if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
+            findings.append(Reason(lack.code, lack.message, lack.remedy))
+        self._sign_with(identity, findings)
         self.watched = watched_collectors(config, self.tpm)
         minter = Minter(config.tenant, config.clearing_level, config.agent_id)
         self.pipeline = Pipeline(minter, self.journal, self.evidence)
@@ -152,23 +154,47 @@ class Node:
         except TpmError as error:  # its note waits in the journal and is signed first next time
             logger.warning("no head at the start %s", fields(code=error.code, why=error))
 
-    def _find_log_id(self) -> str:
-        """The random name of this log, which its first record states."""
-        if self.journal.size == 0:
-            return secrets.token_hex(16)
-        try:
-            return msgspec.json.decode(self.journal.read(0).payload, type=_LogName).log_id
-        except msgspec.MsgspecError as error:
-            raise JournalError(
-                "JOURNAL_DAMAGED",
-                f"the first record does not name the log: {error}",
-                remedy="run `swt3-agent fsck`; restore the state directory from a backup",
-            ) from error
+    def _sign_with(self, identity: TpmIdentity | None, findings: list[Reason]) -> None:
+        """Take up the chain of heads with this TPM (None: unsigned) and record the start.
 
-    def _record_start(self) -> None:
-        """The BOOT record: who starts, on what, and what opening found."""
-        identity = self.tpm_identity
-        log_pcr = self._read_log_pcr()
+        Changes nothing in the node where it fails, so that it can be done again.
+        """
+        heads = HeadKeeper(
+            self.journal,
+            self.catalogue,
+            None if identity is None else self.tpm,
+            node_id=self.node_id,
+            log_id=self.log_id,
+            boot_id=self.boot_id,
+            log_pcr=self.config.tpm.log_pcr,
+        )
+        findings += heads.recover()
+        log_pcr = None
+        if identity is not None:
+            try:
+                log_pcr = self._read_log_pcr()
+            except TpmError as error:  # lost since it was reached
+                findings.append(Reason(error.code, error.message, error.remedy))
+        self._record_start(identity, log_pcr, findings)
+        if identity is not None and identity.ak_public != stated_key(self.journal, self.catalogue):
+            self._append(Kind.KEY, key_content(identity))
+        self.heads = heads
+        self.tpm_identity = identity
+        self._note(findings)
+
+    def _read_log_pcr(self) -> dict[str, object] | None:
+        if self.tpm is None:
+            return None
+        index = self.config.tpm.log_pcr
+        return {"index": index, "value": self.tpm.read_pcrs((index,))[index].hex()}
+
+    def _record_start(
+        self,
+        identity: TpmIdentity | None,
+        log_pcr: Mapping[str, object] | None,
+        findings: Sequence[Reason],
+    ) -> None:
+        """The BOOT record: who starts, on what, and what was found. The first names the log."""
         self._append(
             Kind.BOOT,
             {
@@ -178,47 +204,41 @@ class Node:
                 "log_id": self.log_id,
                 "tenant": self.config.tenant,
                 "clearing_level": self.config.clearing_level,
-                "tpm": None
-                if identity is None
-                else {
-                    "kind": identity.kind.value,
-                    "manufacturer": identity.manufacturer,
-                    "vendor": identity.vendor,
-                    "firmware": identity.firmware,
-                },
+                "tpm": tpm_content(identity),
                 "log_pcr": log_pcr,
-                "findings": [{"code": f.code, "detail": f.detail} for f in self.findings],
+                "findings": findings_content(findings),
             },
         )
-
-    def _read_log_pcr(self) -> dict[str, object] | None:
-        if self.tpm is None or self.tpm_identity is None:
-            return None
-        index = self.config.tpm.log_pcr
-        try:
-            value = self.tpm.read_pcrs((index,))[index]
-        except TpmError as error:  # lost since it was reached
-            self.findings.append(Reason(error.code, error.message, error.remedy))
-            return None
-        return {"index": index, "value": value.hex()}
-
-    def _record_key(self) -> None:
-        """The KEY record of an attestation key that the log does not know yet."""
-        if self.tpm_identity is None:
-            return
-        public = self.tpm_identity.ak_public
-        name = parse_public(public).name().hex()
-        last = self.catalogue.last_of_kind(Kind.KEY)
-        if last is None or name.encode() not in self.journal.read(last).payload:
-            key = base64.b64encode(public).decode()
-            kind = self.tpm_identity.kind.value
-            content = {"event": "created", "ak_public": key, "name": name, "kind": kind}
-            self._append(Kind.KEY, content)
 
     def _append(self, kind: Kind, content: Mapping[str, object]) -> None:
         draft = Draft(kind, OWN_PROVENANCE, canonical_json(content))
         self.journal.append([draft]).result()
         self.catalogue.catch_up()
+
+    def _note(self, findings: Iterable[Reason]) -> None:
+        for finding in findings:
+            told = fields(code=finding.code, what=finding.detail, remedy=finding.remedy or "none")
+            logger.warning("finding %s", told)
+            self.findings.append(finding)
+
+    def reach_tpm(self) -> None:
+        """Ask now for a TPM that was not to be had so far: somebody waits for it.
+
+        Raises JournalError when it is there and that cannot be recorded.
+        """
+        with self._heads_lock:
+            self._take_up_tpm(at_once=True)
+
+    def _take_up_tpm(self, *, at_once: bool) -> None:
+        """Sign with a TPM that was late at the start. Call it with the lock."""
+        if self.tpm_identity is not None:
+            return
+        identity = self._node_tpm.reach(at_once=at_once)
+        if identity is None:
+            return
+        self.catalogue.catch_up()  # the chain goes on from the last of the unsigned heads
+        self._sign_with(identity, [])
+        logger.info("a TPM signs from now on %s", fields(tpm=identity.kind.value))
 
     def attest(self, names: Sequence[str] = ()) -> list[Attestation]:
         """Run the named collectors (all where none is named) and record what they saw.
@@ -236,6 +256,8 @@ class Node:
         attestations: list[Attestation] = []
         for name in names or known:
             watched = known[name]
+            if watched.collector.name == PlatformCollector.name:
+                self.reach_tpm()  # else it would attest to a TPM that signs no head
             results = self.pipeline.run(watched.collector, watched.appraise)
             outcomes = tuple(result.appraisal.outcome.value for result in results)
             duration_ms = results[0].duration_ms if results else 0
@@ -245,5 +267,28 @@ class Node:
         return attestations
 
     def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
-        """Make a head over everything recorded so far, where there is something new."""
-        return self.heads.checkpoint(reason, covering=covering)
+        """Make a head over everything recorded so far, where there is something new.
+
+        ``covering``: a record that it must cover, because somebody waits for it. A TPM that was
+        not to be had so far is tried first. Raises as ``HeadKeeper.checkpoint``.
+        """
+        with self._heads_lock:
+            try:
+                self._take_up_tpm(at_once=covering is not None)
+                head = self.heads.checkpoint(reason, covering=covering)
+            except AgentError as error:
+                self._lacks_heads(error)
+                raise
+            if head is not None:
+                self._note(head.findings)
+            if self.tpm_lack is not None:
+                self._lacks_heads(self.tpm_lack)
+            else:
+                self.head_lack = None
+            return head
+
+    def _lacks_heads(self, error: AgentError) -> None:
+        since_ms = time.time_ns() // 1_000_000
+        if self.head_lack is not None:
+            since_ms = self.head_lack.since_ms
+        self.head_lack = HeadLack(error.code, error.message, error.remedy, since_ms)

@@ -144,6 +144,7 @@ def _records_named(node: Node, record: str) -> list[int]:
 
 def quote(node: Node, nonce: str) -> dict[str, Any]:
     """The TPM's signature over a challenge and the boot state (docs/formats.md, quote)."""
+    node.reach_tpm()
     if node.tpm is None or node.tpm_identity is None:
         assert node.tpm_lack is not None  # noqa: S101  opening sets one or the other
         lack = node.tpm_lack

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 
 import sdnotify
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
@@ -17,8 +18,11 @@ from swt3_agent.daemon.control import ControlServer
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.sink import CatalogedJournal
+from swt3_agent.daemon.sockets import Sockets, open_sockets
 from swt3_agent.errors import AgentError
+from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.relay.intake import IntakeServer
+from swt3_agent.store.state import StateDirectory
 from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
@@ -26,7 +30,7 @@ logger = logging.getLogger(__name__)
 STATUS_PERIOD_S = 10.0
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from one that waits. The journal's writer asks for it
-three times in a commit, and with CPython's 5 ms each acknowledgement took 25 ms longer under load."""
+three times in a commit: with CPython's 5 ms acknowledgements took 25 ms longer under load."""
 
 _EXECUTOR_THREADS = 8  # one for each collector and the heads, so that a slow one delays no other
 
@@ -38,11 +42,18 @@ def run(config: Config, on_ready: Callable[[Node], None] = lambda _: None) -> No
     Raises AgentError when it cannot start: configuration, state directory, journal, sockets.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    with Node(config) as node:
-        asyncio.run(_serve(config, node, on_ready))
+    with (
+        StateDirectory.open(config.state_dir) as state,
+        open_sockets(config) as sockets,
+        Node(config, state) as node,
+    ):
+        asyncio.run(_serve(node, state, sockets, on_ready))
 
 
-async def _serve(config: Config, node: Node, on_ready: Callable[[Node], None]) -> None:
+async def _serve(
+    node: Node, state: StateDirectory, sockets: Sockets, on_ready: Callable[[Node], None]
+) -> None:
+    config = node.config
     notifier = sdnotify.SystemdNotifier()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -54,15 +65,16 @@ async def _serve(config: Config, node: Node, on_ready: Callable[[Node], None]) -
         CatalogedJournal(node.journal, node.catalogue),
         tenant=config.tenant,
         clearing_level=config.clearing_level,
+        inherited=sockets.intake.socket,
     )
-    control = ControlServer(config.control_socket, operations(node, intake.counters))
+    control = ControlServer(sockets.control, operations(node, intake.counters))
     scheduler = _scheduler(config, node)
     try:
         await intake.start()
         await control.start()
-        node.state.set_control(config.control_socket)
+        state.set_control(config.control_socket)
         scheduler.start()
-        logger.info("ready %s", fields(socket=config.socket, tenant=config.tenant))
+        _log_ready(node)
         notifier.notify("READY=1")
         on_ready(node)
         await _watch(notifier, node, stop)
@@ -70,11 +82,27 @@ async def _serve(config: Config, node: Node, on_ready: Callable[[Node], None]) -
         notifier.notify("STOPPING=1")
         logger.info("stopping")
         node.pipeline.stop()
+        sockets.intake.remove_file()
         await intake.stop()
         if scheduler.running:  # its jobs use what closes next; none waits for a reading any longer
             await asyncio.to_thread(scheduler.shutdown)
         await control.stop()
         await asyncio.to_thread(_checkpoint, node, "stop")
+
+
+def _log_ready(node: Node) -> None:
+    identity = node.tpm_identity
+    told = fields(
+        socket=node.config.socket,
+        tenant=node.config.tenant,
+        tpm="none" if identity is None else identity.kind.value,
+        heads="signed" if node.head_lack is None else "unsigned",
+    )
+    logger.info("ready %s", told)
+    if node.tpm is None:
+        logger.warning("the log is unsigned: this node was told to run without a TPM")
+    elif identity is not None and identity.kind is RootOfTrust.SOFTWARE_TPM:
+        logger.warning("a software TPM signs the log: it is no root of trust")
 
 
 def _scheduler(config: Config, node: Node) -> BackgroundScheduler:
@@ -105,7 +133,12 @@ def _scheduler(config: Config, node: Node) -> BackgroundScheduler:
         args=(node, "cadence"),
         id="head",
     )
+    scheduler.add_listener(_log_skipped, EVENT_JOB_MAX_INSTANCES)
     return scheduler
+
+
+def _log_skipped(event: JobSubmissionEvent) -> None:
+    logger.info("still running, so not started again %s", fields(job=event.job_id))
 
 
 def _attest(node: Node, collector: str) -> None:

@@ -5,9 +5,11 @@ import os
 from typing import Any
 
 from swt3_agent.config import Config
-from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.node import HeadLack, Node
+from swt3_agent.daemon.start_records import findings_content
 from swt3_agent.pipeline import Attestation
 from swt3_agent.protocol.checkpoint import parse_body
+from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
@@ -44,7 +46,7 @@ def attestation_view(attestation: Attestation) -> dict[str, Any]:
 def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
     """``status --json`` of a node that is open; ``intake`` None where it takes no anchors."""
     size = node.journal.size
-    head = node.heads.latest
+    head, lack = node.heads.latest, node.head_lack
     tpm: dict[str, Any] = {"kind": "none"}
     if node.tpm_identity is not None:
         tpm = {
@@ -52,6 +54,8 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             "manufacturer": node.tpm_identity.manufacturer,
             "firmware": node.tpm_identity.firmware,
         }
+        if node.tpm_identity.kind is RootOfTrust.SOFTWARE_TPM:
+            tpm["detail"] = "no root of trust: whoever runs it can sign anything"
     elif node.tpm_lack is not None:
         tpm["detail"] = f"{node.tpm_lack.code}: {node.tpm_lack}"
     return {
@@ -68,6 +72,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             "checkpoint_time": None if head is None else head.note.utc_ms,
             "checkpoint_size": None if head is None else head.note.size,
             "checkpoint_signed": head is not None and head.signed,
+            "checkpoint_error": None if lack is None else _lack_view(lack),
         },
         "collectors": [
             {
@@ -80,8 +85,18 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             for watched in node.watched
             for last in [node.last_runs.get(watched.collector.name)]
         ],
-        "findings": [{"code": f.code, "detail": f.detail} for f in node.findings],
+        "findings": findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
+    }
+
+
+def _lack_view(lack: HeadLack) -> dict[str, Any]:
+    """Why heads are failing or unsigned, and since when (UTC ms)."""
+    return {
+        "code": lack.code,
+        "detail": lack.detail,
+        "remedy": lack.remedy,
+        "since": lack.since_ms,
     }
 
 
@@ -125,6 +140,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 "checkpoint_time": _head_time(journal, heads[0]) if heads else None,
                 "checkpoint_size": heads[0].size if heads else None,
                 "checkpoint_signed": bool(heads) and heads[0].quote_seq is not None,
+                "checkpoint_error": None,
             },
             "collectors": [],
             "findings": boot.get("findings", []),

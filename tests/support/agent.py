@@ -92,6 +92,13 @@ class AgentProcess:
             time.sleep(0.005)
         raise AssertionError(f"{path} was never opened")
 
+    def await_log(self, wanted: str) -> None:
+        """Wait until the daemon's log has ``wanted``."""
+        deadline = time.monotonic() + READY_TIMEOUT_S
+        while wanted not in self.log.read_text():
+            assert time.monotonic() < deadline, f"{wanted!r} was never logged"
+            time.sleep(0.01)
+
     @property
     def pid(self) -> int:
         assert self._process is not None

@@ -97,3 +97,50 @@ def _fill_and_recover(mount: Path) -> None:
         assert agent.json("status")["running"]
     records = agent.records()
     assert sum(record["kind"] == "relayed" for record in records) == acknowledged
+
+
+@pytest.mark.parametrize("taken", ["intake", "control"])
+def test_a_start_that_cannot_succeed_records_nothing(tmp_path: Path, taken: str) -> None:
+    agent = AgentProcess(tmp_path)
+    assert agent.cli("attest", "host").returncode == 0
+    before = agent.records()
+    (tmp_path / f"{taken}.sock").write_text("no socket")
+    refused = agent.cli("run")
+    assert refused.returncode == 1
+    assert "SOCKET_NOT_OURS" in refused.stderr
+    assert agent.records() == before
+    assert [path.name for path in tmp_path.glob("*.sock")] == [f"{taken}.sock"]
+
+
+def test_a_socket_in_a_missing_directory_records_nothing(tmp_path: Path) -> None:
+    agent = AgentProcess(tmp_path, SWT3_AGENT_SOCKET=str(tmp_path / "absent" / "intake.sock"))
+    refused = agent.cli("run")
+    assert refused.returncode == 1
+    assert "SOCKET_PATH" in refused.stderr
+    assert not list((agent.state_dir / "journal").glob("*"))
+
+
+def test_the_log_of_the_daemon_says_what_signs(agent_without_tpm: AgentProcess) -> None:
+    _, log = agent_without_tpm.stop()
+    assert "tpm=none heads=unsigned" in log
+    assert "the log is unsigned: this node was told to run without a TPM" in log
+
+
+def test_a_software_tpm_is_called_no_root_of_trust(agent: AgentProcess) -> None:
+    _, log = agent.stop()
+    assert "tpm=software-tpm heads=signed" in log
+    assert "a software TPM signs the log: it is no root of trust" in log
+
+
+def test_a_reading_that_outlasts_its_interval_is_told_in_our_own_words(tmp_path: Path) -> None:
+    with (tmp_path / "model").open("wb") as model:
+        model.truncate(1 << 42)
+    file = tmp_path / "agent.yaml"
+    file.write_text(
+        f"agent: {{models: [{{name: m, path: {tmp_path}/model}}], intervals: {{weights: 1}}}}\n"
+    )
+    agent = AgentProcess(tmp_path, arguments=("--config", str(file)))
+    with agent:
+        agent.await_log("still running, so not started again job=weights")
+        _, log = agent.stop()
+    assert "Execution of job" not in log

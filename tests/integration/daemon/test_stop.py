@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.config import Config, load_config
-from swt3_agent.daemon import node
+from swt3_agent.daemon import node_tpm
 from swt3_agent.daemon.node import Node
 from swt3_agent.tpm.client import Tpm, TpmIdentity
 from swt3_agent.tpm.software import SoftwareTpm
@@ -53,7 +53,7 @@ def test_a_tpm_that_is_lost_while_the_node_opens_does_not_keep_it_from_running(
             os.kill(software_tpm.pid, signal.SIGKILL)
             return identity
 
-    monkeypatch.setattr(node, "Tpm", LostOnceOpen)
+    monkeypatch.setattr(node_tpm, "Tpm", LostOnceOpen)
     with Node(settings(tmp_path, software_tpm)) as opened:
         assert {finding.code for finding in opened.findings} == {"TPM_ABSENT"}
         assert opened.attest(["host"])[0].record < opened.journal.size

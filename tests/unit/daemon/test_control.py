@@ -7,20 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.daemon.control import MAX_REQUEST_BYTES, ControlServer, Operation, call
+from swt3_agent.daemon.control import MAX_REQUEST_BYTES, OPERATORS, ControlServer, Operation, call
 from swt3_agent.errors import AgentError, RemoteError, StateError, UsageError
+from swt3_agent.relay.intake import listen
 
 
 @contextmanager
 def serving(path: Path, **operations: Operation) -> Iterator[asyncio.AbstractEventLoop]:
     """A control server in a thread of its own, for blocking calls from the test."""
+    file = listen(path, OPERATORS)
     loop = asyncio.new_event_loop()
-    server = ControlServer(path, operations)
-    try:
-        loop.run_until_complete(server.start())
-    except BaseException:
-        loop.close()
-        raise
+    server = ControlServer(file, operations)
+    loop.run_until_complete(server.start())
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:
