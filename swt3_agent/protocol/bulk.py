@@ -86,12 +86,12 @@ def _decode_kept(
     shape = _SHAPES[level]
     try:
         witnesses = list(map(shape.decode, payloads))
+        highest = max(map(_level_of, witnesses), default=level)
+        if highest > level:
+            return _decode_kept(payloads, colons, highest)
+        if _encode(witnesses).count(b":") != colons:
+            return None
     except (msgspec.MsgspecError, RecursionError):
-        return None
-    highest = max(map(_level_of, witnesses), default=level)
-    if highest > level:
-        return _decode_kept(payloads, colons, highest)
-    if _encode(witnesses).count(b":") != colons:
         return None
     texts = "".join(filter(None, chain.from_iterable(map(shape.hex_texts, witnesses))))
     if texts.encode().translate(None, _LOWER_HEX):

@@ -9,6 +9,7 @@ would break the level on this node, and only custody may hold what clearing remo
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -97,13 +98,11 @@ def read_strictly(payload: bytes) -> dict[str, object]:
     Raises FormatError as :func:`swt3_agent.protocol.strict_json.loads` does.
     """
     if b"\\u003" not in payload:  # else perhaps a colon in a text, which none would escape again
-        try:
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             value = _decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            value = None  # the strict reader says what is wrong
-        if isinstance(value, dict) and _encode(value).count(b":") == payload.count(b":"):
-            strict_json.check_depth(payload)
-            return value
+            if isinstance(value, dict) and _encode(value).count(b":") == payload.count(b":"):
+                strict_json.check_depth(payload)
+                return value
     fields = strict_json.loads(payload, max_bytes=len(payload))
     if not isinstance(fields, dict):
         raise _bad_field("the record is not an object")

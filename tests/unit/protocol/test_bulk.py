@@ -88,6 +88,12 @@ def test_a_context_is_proven_to_the_depth_that_every_reader_takes() -> None:
     assert proven(nested(MAX_DEPTH + 1)) == [False]
 
 
+def test_no_depth_breaks_the_proof() -> None:
+    for depth in range(900, 1100):  # about what the decoder itself takes
+        context = b'{"a":' * depth + b"1" + b"}" * depth
+        assert proven(encoded()[:-1] + b',"ai_context":' + context + b"}") == [False]
+
+
 @pytest.mark.parametrize(
     ("level", "declared", "kept"), [(1, 1, True), (1, 2, False), (2, 0, False), (3, 3, False)]
 )
