@@ -26,6 +26,10 @@ DEFAULT_SOCKET = Path("/run/swt3-agent/intake.sock")
 DEFAULT_CLEARING_LEVEL = 3  # no ledger is configured in this version: nothing may leave
 NO_TPM = "none"
 
+_TCTI_FORMS = "device:PATH, swtpm:path=SOCKET, mssim:host=HOST,port=PORT, tabrmd, or none"
+_OPTIONS = "[a-z_]+=[^,]+(,[a-z_]+=[^,]+)*"
+_TCTI = re.compile(f"device(:/.+)?|(swtpm|mssim|tabrmd)(:{_OPTIONS})?|{NO_TPM}")
+
 _MAX_FILE_BYTES = 1 << 20
 _MAX_NAME = 128  # characters
 _MAX_TPM_TIMEOUT_S = 600
@@ -228,6 +232,7 @@ def _overridden(settings: FileSettings, environ: Mapping[str, str]) -> FileSetti
     if value := environ.get("SWT3_AGENT_SOCKET"):
         agent = msgspec.structs.replace(agent, socket=value)
     if value := environ.get("SWT3_TPM_TCTI"):
+        _check_tcti(value, "SWT3_TPM_TCTI")
         agent = msgspec.structs.replace(agent, tpm=msgspec.structs.replace(agent.tpm, tcti=value))
     settings = msgspec.structs.replace(settings, agent=agent)
     if value := environ.get("SWT3_TENANT_ID"):
@@ -243,6 +248,14 @@ def _overridden(settings: FileSettings, environ: Mapping[str, str]) -> FileSetti
             )
         settings = msgspec.structs.replace(settings, clearing_level=int(value))
     return settings
+
+
+def _check_tcti(value: str, key: str) -> None:
+    """A TPM that is merely misspelt must not pass for one that is not there."""
+    if _TCTI.fullmatch(value) is None:
+        raise ConfigError(
+            "CONFIG_VALUE", f"{key} is {value!r}, which names no TPM", remedy=f"use {_TCTI_FORMS}"
+        )
 
 
 def _checked(settings: FileSettings, source: str) -> Config:
@@ -262,6 +275,8 @@ def _checked(settings: FileSettings, source: str) -> Config:
         f"is {settings.clearing_level}",
         "set it to 0, 1, 2 or 3",
     )
+    if agent.tpm.tcti is not None:
+        _check_tcti(agent.tpm.tcti, "agent.tpm.tcti")
     require(
         agent.tpm.log_pcr in LOG_PCRS,
         "agent.tpm.log_pcr",

@@ -124,3 +124,47 @@ def test_an_oversized_file_is_refused_before_it_is_parsed(tmp_path: Path) -> Non
     file.write_bytes(b"#" * (1 << 21))
     with pytest.raises(ConfigError, match="larger than"):
         load_config({}, file)
+
+
+@pytest.mark.parametrize(
+    "tcti",
+    [
+        "none",
+        "device",
+        "device:/dev/tpmrm0",
+        "swtpm:path=/run/tpm.sock",
+        "swtpm:host=localhost,port=2321",
+        "mssim",
+        "mssim:host=localhost,port=2321",
+        "tabrmd",
+        "tabrmd:bus_type=session",
+    ],
+)
+def test_a_tpm_may_be_named_in_any_form_that_leads_to_one(tcti: str) -> None:
+    assert load_config({"SWT3_TPM_TCTI": tcti}).tpm.tcti == tcti
+
+
+@pytest.mark.parametrize(
+    "tcti",
+    [
+        "bogus",
+        "None",
+        "device:",
+        "device:tpmrm0",
+        "/dev/tpmrm0",
+        "swtpm:/run/s",
+        "swtpm:path=",
+        " ",
+    ],
+)
+def test_what_names_no_tpm_is_refused_by_the_name_of_its_setting(tmp_path: Path, tcti: str) -> None:
+    file = tmp_path / "agent.yaml"
+    file.write_text(f"agent: {{tpm: {{tcti: '{tcti}'}}}}\n")
+    for environ, source, key in (
+        ({"SWT3_TPM_TCTI": tcti}, None, "SWT3_TPM_TCTI"),
+        ({}, file, "agent.tpm.tcti"),
+    ):
+        with pytest.raises(ConfigError, match=key) as caught:
+            load_config(environ, source)
+        assert caught.value.exit_code == 78
+        assert "device:PATH" in caught.value.remedy
