@@ -65,18 +65,26 @@ def _options(argument: str) -> Mapping[str, str]:
     return dict(re.findall(r"([^=,]+)=([^,]*)", argument))
 
 
+def _remedy_for_absence(tcti: str) -> str:
+    if is_simulator(tcti):
+        return "start the software TPM that serves there, or name another TPM with SWT3_TPM_TCTI"
+    return "switch the TPM on in the firmware setup, or name another with SWT3_TPM_TCTI"
+
+
 def _lack(tcti: str, error: OSError) -> TpmError:
     if error.errno in _ABSENT:
         return TpmError(
             "TPM_ABSENT",
             f"there is no TPM at {tcti}: {error.strerror}",
-            remedy="switch the TPM on in the firmware setup, or name another with SWT3_TPM_TCTI",
+            remedy=_remedy_for_absence(tcti),
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return TpmError(
             "TPM_DENIED",
             f"this user may not use the TPM at {tcti}: {error.strerror}",
-            remedy="add the user of the agent to the group that owns the device, tss",
+            remedy="give the agent's user permission on the socket and its directory"
+            if is_simulator(tcti)
+            else "add the user of the agent to the group that owns the device, tss",
         )
     if error.errno == errno.EBUSY or isinstance(error, TimeoutError):
         return TpmError(

@@ -37,6 +37,13 @@ def test_a_missing_device_is_absent(tmp_path: Path) -> None:
     assert lack(f"swtpm:path={tmp_path}/tpm.sock") == "TPM_ABSENT"
 
 
+def test_the_remedy_fits_the_tpm_that_was_named(tmp_path: Path) -> None:
+    for tcti, remedy in (("device:", "firmware setup"), ("swtpm:path=", "start the software TPM")):
+        with pytest.raises(TpmError) as caught:
+            check_reachable(f"{tcti}{tmp_path}/tpm")
+        assert remedy in caught.value.remedy
+
+
 def test_a_socket_that_nobody_serves_is_absent(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(f"{tmp_path}/s.ctrl")
