@@ -10,13 +10,13 @@ from swt3_agent.errors import AgentError
 _ANY_MODE = 0o666
 
 
-def make_directory(path: Path) -> None:
-    """Make ``path`` and what it lies in, where they are absent.
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Make ``path`` with ``mode``, and what it lies in, where they are absent.
 
     Raises AgentError ``OUTPUT_UNWRITABLE``.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode, parents=True, exist_ok=True)
     except FileExistsError as error:
         raise _unwritable(path, "it is there and is no directory") from error
     except OSError as error:

@@ -51,6 +51,9 @@ def _wrapped_line(line: str, width: int) -> str:
     indent = len(line) - len(line.lstrip(" "))
     if depth == indent or depth > _DEEPEST:  # no label
         depth = indent + 2
+    longest = max(map(len, line.split()))
+    if longest <= width:  # a digest stays on one line, if need be further to the left
+        depth = min(depth, width - longest)
     return textwrap.fill(
         line,
         width,

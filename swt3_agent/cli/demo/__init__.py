@@ -5,6 +5,7 @@ every line printed comes from what those parts said.
 """
 
 import argparse
+import contextlib
 import json
 import shlex
 import shutil
@@ -18,14 +19,16 @@ from typing import Any
 from swt3_agent.cli.attest import ATTEST_TIMEOUT_S
 from swt3_agent.cli.demo.model import write_model
 from swt3_agent.cli.demo.show import Show
-from swt3_agent.cli.demo.stage import DemoAgent, demo_tpm
+from swt3_agent.cli.demo.stage import DemoAgent, check_directory, demo_tpm
 from swt3_agent.cli.demo.tamper import flip_one_bit
 from swt3_agent.cli.demo.trust import vouch
+from swt3_agent.cli.files import make_directory
 from swt3_agent.collect.weights import model_digest
 from swt3_agent.errors import RemoteError, UsageError
 
 MODEL_NAME = "demo-model"
 EXIT_FALSE = 3
+_TEMPORARY = "swt3-demo-"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
     # Whatever ends the demo, the daemon and the TPM that it started must end with it.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
+    _check_model(args.model)
     directory = _private_directory(args.directory)
     show = Show(to_stderr=args.json)
     show.say(f"swt3-agent demo: everything it makes stays below {directory}\n")
@@ -71,19 +75,31 @@ def _interrupt(number: int, _frame: object) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
+def _check_model(model: Path | None) -> None:
+    if model is not None and not model.exists():
+        raise UsageError(
+            "NO_SUCH_MODEL",
+            f"there is no {model} to hash",
+            remedy="name a model file, or a directory with one",
+        )
+
+
 def _private_directory(wanted: Path | None) -> Path:
     if wanted is None:
-        return Path(tempfile.mkdtemp(prefix="swt3-demo-"))
-    if wanted.exists() and any(wanted.iterdir()):
+        check_directory(Path(tempfile.gettempdir(), _TEMPORARY + "12345678"))
+        return Path(tempfile.mkdtemp(prefix=_TEMPORARY))
+    directory = wanted.resolve()
+    check_directory(directory)
+    make_directory(directory, mode=0o700)
+    if any(directory.iterdir()):
         raise UsageError(
             "DIRECTORY_NOT_EMPTY", f"{wanted} is not empty", remedy="name a new directory"
         )
-    wanted.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return wanted.resolve()
+    return directory
 
 
 def _settings(model: Path | None, directory: Path, facts: list[str]) -> dict[str, Any]:
-    """agent.yaml of the demo. Only the model that the demo wrote itself counts as approved."""
+    """The demo's own settings. Only the model that the demo wrote itself counts as approved."""
     if model is not None:
         facts.append(f"{model}: yours; nobody approved it here, so it is hashed, not compared")
         entry = {"name": model.resolve().name, "path": str(model.resolve())}
@@ -93,13 +109,16 @@ def _settings(model: Path | None, directory: Path, facts: list[str]) -> dict[str
         facts.append(f"{path}: two safetensors shards and a LoRA adapter, written just now")
         facts.append(f"approved with the digest it has now: {approved}")
         entry = {"name": MODEL_NAME, "path": str(path), "approved": approved}
-    return {"agent": {"models": [entry]}}
+    return {"models": [entry]}
 
 
 def _attest(show: Show, agent: DemoAgent, tpm: str) -> list[dict[str, Any]]:
     with show.step("The daemon is up; attesting host, TPM, GPUs and model") as facts:
         rows: list[dict[str, Any]] = agent.verb("attest", timeout_s=ATTEST_TIMEOUT_S)
         facts.append(f"TPM: {tpm}")
+        signer = agent.verb("status")["tpm"]
+        if signer["kind"] == "none":
+            facts.append(f"NO TPM signs the log: {signer.get('detail', 'none was reached')}")
         facts += [f"{row['verdict']:<12} {row['procedure_id'] or row['collector']}" for row in rows]
     return rows
 
@@ -159,17 +178,27 @@ def _verify(show: Show, agent: DemoAgent, proof: Path, status: dict[str, Any]) -
 
 
 def _what_next(show: Show, agent: DemoAgent, status: dict[str, Any]) -> None:
-    size = status["log"]["tree_size"]
-    show.say(f"\nThe evidence lies in {agent.directory} ({size} records). Try next:")
-    state = f"SWT3_STATE_DIR={shlex.quote(agent.environment['SWT3_STATE_DIR'])}"
-    program = "swt3-agent"
-    if shutil.which(program) is None:  # run out of a virtual environment that is not active
-        program = shlex.quote(str(Path(sys.prefix) / "bin" / program))
+    """Commands that work as they stand, from the directory that the demo was started in."""
+    program = _program()
+    config = f"--config {shlex.quote(str(agent.config))}"
     proof = shlex.quote(str(agent.directory / "proof.json"))
-    for command in (
-        f"{state} {program} log | tail -3",
-        f"{state} {program} fsck",
-        f"{program} verify {proof}      # without the enroller's word",
-        f"{program} run      # the daemon, on this machine's TPM",
+    show.say(f"\nThe evidence lies in {agent.directory}. Try next:")
+    for purpose, command in (
+        (f"the last of its {status['log']['tree_size']} records", f"log {config} | tail -3"),
+        ("every byte of the log", f"fsck {config}"),
+        ("the proof, without an enroller's word: exit code 4", f"verify {proof}"),
+        ("the daemon itself: as root, with its log in /var/lib/swt3-agent", "run"),
     ):
-        show.say(f"    {command}")
+        show.say(f"  # {purpose}")
+        show.command(f"  {program} {command}")
+
+
+def _program() -> str:
+    """How this very program is called from here: the name alone, or its path."""
+    own = Path(sys.prefix, "bin", "swt3-agent")
+    found = shutil.which(own.name)
+    if found is not None and (not own.exists() or Path(found).resolve() == own.resolve()):
+        return own.name
+    with contextlib.suppress(ValueError):
+        own = own.relative_to(Path.cwd())
+    return shlex.quote(str(own))

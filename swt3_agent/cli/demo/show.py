@@ -5,10 +5,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from swt3_agent.cli.text import printable, wrapped
+
 _STYLE = {"PASS": "bold green", "FAIL": "bold red", "NOT_COMPARED": "yellow", "ABSENT": "dim"}
+_WHOLE = frozenset({"verdict", "root of trust", "factors"})  # columns that are never wrapped
 
 
 class Show:
@@ -30,17 +35,24 @@ class Show:
         took = time.monotonic() - started
         self.console.print(f"[bold]{title}[/bold] [dim]({took:.1f} s)[/dim]")
         for fact in facts:
-            self.console.print(f"    {fact}", markup=False, soft_wrap=True)
+            self.say(f"    {printable(fact)}")
 
     def say(self, text: str = "") -> None:
-        """One line, without markup."""
+        """Lines without markup, wrapped on a terminal."""
+        if self.console.is_terminal:
+            text = wrapped(text, self.console.width)
+        self.command(text)
+
+    def command(self, text: str) -> None:
+        """A line to be copied: no terminal may break it."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def attested(self, rows: Sequence[dict[str, Any]]) -> None:
         """What was attested: verdict, root of trust, and why."""
-        table = Table(title="What was attested", title_justify="left", expand=False)
+        self.console.print("[bold]What was attested[/bold]")
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for column in ("what", "verdict", "root of trust", "factors", "why"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, overflow="fold", no_wrap=column in _WHOLE)
         for row in rows:
             what = row["procedure_id"] or row["collector"]
             factors = (
@@ -51,10 +63,14 @@ class Show:
             verdict = row["verdict"]
             style = _STYLE.get(verdict, "")
             table.add_row(
-                f"{what} {row['subject']}".strip(),
+                escape(printable(f"{what} {row['subject']}".strip())),
                 f"[{style}]{verdict}[/{style}]" if style else verdict,
                 row["root_of_trust"],
                 factors,
-                "; ".join(f"{r['code']}: {r['detail']}" for r in row["reasons"]) or "–",
+                escape(printable(_why(row))),
             )
         self.console.print(table)
+
+
+def _why(row: dict[str, Any]) -> str:
+    return "; ".join(f"{reason['code']}: {reason['detail']}" for reason in row["reasons"]) or "–"

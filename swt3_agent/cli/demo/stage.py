@@ -6,15 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from swt3_agent.config import DEFAULT_STATE_DIR
-from swt3_agent.errors import RemoteError, TpmError
-from swt3_agent.tpm.software import start_software_tpm
+from swt3_agent.config import DEFAULT_STATE_DIR, NO_TPM
+from swt3_agent.errors import RemoteError, TpmError, UsageError
+from swt3_agent.tpm.software import MAX_SOCKET_PATH, start_software_tpm
 
 MACHINE_TPM = Path("/dev/tpmrm0")
 READY_TIMEOUT_S = 60.0
@@ -31,22 +31,40 @@ class DemoTpm:
 
 
 @contextmanager
-def demo_tpm(directory: Path) -> Iterator[DemoTpm]:
-    """The machine's TPM where it may be used, else a software TPM for as long as the demo runs.
+def demo_tpm(directory: Path, environ: Mapping[str, str] = os.environ) -> Iterator[DemoTpm]:
+    """The TPM that SWT3_TPM_TCTI names; else the machine's own, else a software TPM in
+    ``directory`` for as long as the demo runs.
 
-    Where neither can be had the demo goes on without, and its heads are unsigned.
+    Where none can be had, or none is wanted, the demo goes on without: heads are unsigned.
     """
-    lack = machine_tpm_lack()
+    wanted = environ.get("SWT3_TPM_TCTI", "")
+    if wanted and not wanted.startswith("device:"):  # one that no agent of this machine uses
+        yield DemoTpm(wanted, f"SWT3_TPM_TCTI={wanted}")
+        return
+    device = Path(wanted.removeprefix("device:")) if wanted else MACHINE_TPM
+    lack = machine_tpm_lack(device, Path(environ.get("SWT3_STATE_DIR") or DEFAULT_STATE_DIR))
     if lack is None:
-        yield DemoTpm(f"device:{MACHINE_TPM}", f"the machine's own, {MACHINE_TPM}")
+        yield DemoTpm(f"device:{device}", f"the machine's own, {device}")
         return
     try:
         software = start_software_tpm(directory)
     except TpmError as error:
-        yield DemoTpm("none", f"none: {lack}, and {error} ({error.remedy})")
+        yield DemoTpm(NO_TPM, f"none: {lack}, and {error} ({error.remedy})")
         return
     with software:
         yield DemoTpm(software.tcti, f"a SOFTWARE TPM, no root of trust: {lack}")
+
+
+def check_directory(directory: Path) -> None:
+    """Raise UsageError where sockets cannot have names below ``directory``: unix(7) allows 107
+    bytes, and a program that learns it in the middle of its work says something less clear."""
+    longest = directory / "tpm" / "tpm.sock.ctrl"
+    if len(os.fsencode(longest)) > MAX_SOCKET_PATH:
+        raise UsageError(
+            "DIRECTORY_TOO_LONG",
+            f"{directory} is too long a name: no socket path may have over {MAX_SOCKET_PATH} bytes",
+            remedy="name one nearer to the root, or set TMPDIR to one",
+        )
 
 
 def machine_tpm_lack(device: Path = MACHINE_TPM, state_dir: Path = DEFAULT_STATE_DIR) -> str | None:
@@ -64,16 +82,19 @@ class DemoAgent:
     """`swt3-agent run` as its own process, asked through the same command line as any other."""
 
     def __init__(self, directory: Path, tcti: str, settings: dict[str, Any]) -> None:
+        """``settings`` are those below ``agent:`` that this demo wants beside its own."""
         self.directory = directory
         self.config = directory / "agent.yaml"
-        self.config.write_text(json.dumps(settings, indent=2) + "\n")  # JSON is YAML
-        kept = {key: value for key, value in os.environ.items() if not key.startswith("SWT3_")}
-        self.environment = {
-            **kept,
-            "SWT3_STATE_DIR": str(directory / "state"),
-            "SWT3_AGENT_SOCKET": str(directory / "intake.sock"),
-            "SWT3_TPM_TCTI": tcti,
+        intake = directory / "intake.sock"
+        agent = {
+            "state_dir": str(directory / "state"),
+            "socket": str(intake),
+            "tpm": {"tcti": tcti},
+            **settings,
         }
+        self.config.write_text(json.dumps({"agent": agent}, indent=2) + "\n")  # JSON is YAML
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("SWT3_")}
+        self.environment = {**kept, "SWT3_AGENT_SOCKET": str(intake)}  # the client reads no file
         self.log = directory / "agent.log"
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from swt3_agent.tpm.software import start_software_tpm
 
 DEMO = (sys.executable, "-m", "swt3_agent", "demo")
 TIMEOUT_S = 120
@@ -30,6 +33,43 @@ def test_the_demo_attests_proves_and_refuses_a_forgery(tmp_path: Path) -> None:
     assert "50 of 50 acknowledged" in done.stderr
     assert "LEAF_MISMATCH" in done.stderr
     assert left_by_the_demo(tmp_path) == []
+
+
+def test_without_a_tpm_the_demo_says_that_nobody_signs(tmp_path: Path) -> None:
+    directory = tmp_path / "d"
+    done = subprocess.run(
+        [*DEMO, "--anchors", "5", "--directory", str(directory)],
+        env={**os.environ, "SWT3_TPM_TCTI": "none"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NO TPM signs the log" in done.stdout
+    assert "the head is signed by NOTHING" in done.stdout
+    assert "UNDECIDED (LOG_UNSIGNED)" in done.stdout
+    assert "exit code 4" in done.stdout
+    (fsck,) = [line for line in done.stdout.splitlines() if " fsck " in line]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("SWT3_")}
+    command = [*DEMO[:-1], *shlex.split(fsck)[1:]]
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
+
+
+def test_the_demo_takes_the_tpm_it_is_told_to(tmp_path: Path) -> None:
+    with start_software_tpm(tmp_path / "tpm") as tpm:
+        done = subprocess.run(
+            [*DEMO, "--anchors", "5", "--directory", str(tmp_path / "d")],
+            env={**os.environ, "SWT3_TPM_TCTI": tpm.tcti},
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"TPM: SWT3_TPM_TCTI={tpm.tcti}" in done.stdout
+    assert "VERIFIED: " in done.stdout
+    assert not (tmp_path / "d" / "tpm").exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

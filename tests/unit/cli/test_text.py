@@ -28,6 +28,7 @@ def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> N
         ("    ok   leaf: payload too", ["    ok   leaf:", "         payload too"]),
         ("    FAIL leaf: payload too", ["    FAIL leaf:", "         payload too"]),
         ("  - That the record is true", ["  - That the record", "    is true"]),
+        ("  key     sha256:0123456789a b", ["  key", "  sha256:0123456789a", "  b"]),
         ("/a/path/that/is/longer/than/it more", ["/a/path/that/is/longer/than/it", "  more"]),
     ],
 )
