@@ -11,6 +11,7 @@ from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotYet  # the builtin one from Python 3.11 on
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from swt3_agent.collect.base import Collector
 from swt3_agent.errors import FormatError, JournalError
@@ -26,6 +27,7 @@ from swt3_agent.protocol.record import Kind
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Draft, Journal
 
+Claims = Mapping[str, object]
 Appraise = Callable[[Reading], tuple[Appraisal, ...]]
 
 
@@ -71,17 +73,21 @@ class Pipeline:
         self._stopping = False
         self._lock = threading.Lock()  # over the two above
 
-    def run(self, collector: Collector, appraise: Appraise) -> tuple[Attestation, ...]:
+    def run(
+        self, collector: Collector, appraise: Appraise, expected: Claims = MappingProxyType({})
+    ) -> tuple[Attestation, ...]:
         """Take one reading all the way into the journal; returns when it is durable.
 
+        ``expected`` are the claims of a reading that does not come: what should have been read is
+        known all the same, and must not escape its verdict.
         Raises JournalError when it cannot be recorded: nothing is attested that is not kept.
         ``STOPPING`` after ``stop``.
         """
         with self._turns.setdefault(collector.name, threading.Lock()):
             started = time.monotonic()
-            reading = self._collect(collector)
+            reading = self._collect(collector, expected)
             duration_ms = round((time.monotonic() - started) * 1000)
-        reading, evidence_record = self._record_evidence(reading, duration_ms)
+        reading, evidence_record = self._record_evidence(reading, expected, duration_ms)
         return tuple(
             self._record_appraisal(appraisal, evidence_record, duration_ms)
             for appraisal in appraise(reading)
@@ -96,7 +102,7 @@ class Pipeline:
             with suppress(InvalidStateError):  # it has ended
                 reading.set_exception(_stopping())
 
-    def _collect(self, collector: Collector) -> Reading:
+    def _collect(self, collector: Collector, expected: Claims) -> Reading:
         """One reading within the collector's timeout; one that hangs is left behind and named."""
         with self._lock:
             if self._stopping:
@@ -104,11 +110,11 @@ class Pipeline:
             previous = self._readings.get(collector.name)
             if previous is not None and not previous.done():
                 detail = "an earlier run has not ended"
-                return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_BUSY", detail)
+                return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_BUSY", detail, expected)
             reading = self._readings[collector.name] = Future[Reading]()
         thread = threading.Thread(
             target=_take,
-            args=(collector, reading),
+            args=(collector, expected, reading),
             name=f"collect-{collector.name}",
             daemon=True,  # one that hangs must not keep the agent from ending
         )
@@ -117,15 +123,17 @@ class Pipeline:
             return reading.result(collector.timeout_s)
         except NotYet:
             detail = f"no answer within {collector.timeout_s:g} s"
-            return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_TIMEOUT", detail)
+            return _no_reading(collector.name, Lack.BUSY, "COLLECTOR_TIMEOUT", detail, expected)
 
-    def _record_evidence(self, reading: Reading, duration_ms: int) -> tuple[Reading, int]:
+    def _record_evidence(
+        self, reading: Reading, expected: Claims, duration_ms: int
+    ) -> tuple[Reading, int]:
         """Keep the reading; it, or what stands for one that cannot be kept, and its record."""
         try:
             raw = canonical_json(_raw_evidence(reading))
         except FormatError as error:  # the collector's fault, and it must be seen
             reading = _no_reading(
-                reading.collector, Lack.FAILED, "EVIDENCE_MALFORMED", error.message
+                reading.collector, Lack.FAILED, "EVIDENCE_MALFORMED", error.message, expected
             )
             raw = canonical_json(_raw_evidence(reading))
         payload: dict[str, object] = {
@@ -207,23 +215,26 @@ class UniqueMilliseconds:
             return stamp
 
 
-def _take(collector: Collector, reading: "Future[Reading]") -> None:
+def _take(collector: Collector, expected: Claims, reading: "Future[Reading]") -> None:
     try:
         taken = collector.collect()
     except Exception as error:  # noqa: BLE001  a collector's fault must harm nobody else
         detail = f"{type(error).__name__}: {error}"
-        taken = _no_reading(collector.name, Lack.FAILED, "COLLECTOR_FAILED", detail)
+        taken = _no_reading(collector.name, Lack.FAILED, "COLLECTOR_FAILED", detail, expected)
     with suppress(InvalidStateError):  # the agent stops: nobody waits any longer
         reading.set_result(taken)
 
 
-def _no_reading(collector: str, lack: Lack, code: str, detail: str) -> Unavailable:
+def _no_reading(
+    collector: str, lack: Lack, code: str, detail: str, expected: Claims
+) -> Unavailable:
     return Unavailable(
         collector=collector,
         lack=lack,
         code=code,
         detail=detail,
         remedy="see the agent's log; the next scheduled run tries again",
+        claims=dict(expected),
     )
 
 

@@ -1,7 +1,7 @@
 """Which collectors this node has, and the rule that appraises what each of them saw."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from swt3_agent.collect.host import HostCollector
 from swt3_agent.collect.platform import PlatformCollector, QuoteSource
 from swt3_agent.collect.weights import ModelSpec, WeightsCollector
 from swt3_agent.config import Config
-from swt3_agent.pipeline import Appraise
+from swt3_agent.pipeline import Appraise, Claims
 from swt3_agent.protocol.appraisal import (
     Appraisal,
     appraise_gpu,
@@ -20,16 +20,21 @@ from swt3_agent.protocol.appraisal import (
     appraise_weights,
 )
 from swt3_agent.protocol.evidence import Reading
+from swt3_agent.protocol.fingerprint import content_hash
 
 _MARGIN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A collector, and the rule by which its readings are appraised."""
+    """A collector, and the rule by which its readings are appraised.
+
+    ``expected`` are the claims of a reading that does not come (``Pipeline.run``).
+    """
 
     collector: Collector
     appraise: Appraise
+    expected: Claims = field(default_factory=dict)
 
 
 def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched, ...]:
@@ -52,9 +57,27 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
     ]
     if models:
         watched.append(
-            Watched(WeightsCollector(models, interval_s=every.weights), appraise_weights)
+            Watched(
+                WeightsCollector(models, interval_s=every.weights),
+                appraise_weights,
+                unread_models(models),
+            )
         )
     return tuple(watched)
+
+
+def unread_models(models: Sequence[ModelSpec]) -> Claims:
+    """The claims of a WeightsCollector that read none of its models: an approved one fails."""
+    claims = [
+        {
+            "name": model.name,
+            "path_hash": content_hash(str(model.path)),
+            "digest": None,
+            "approved": model.approved,
+        }
+        for model in models
+    ]
+    return {"models": claims}
 
 
 def one(appraise: Callable[[Reading], Appraisal]) -> Appraise:

@@ -258,7 +258,7 @@ class Node:
             watched = known[name]
             if watched.collector.name == PlatformCollector.name:
                 self.reach_tpm()  # else it would attest to a TPM that signs no head
-            results = self.pipeline.run(watched.collector, watched.appraise)
+            results = self.pipeline.run(watched.collector, watched.appraise, watched.expected)
             outcomes = tuple(result.appraisal.outcome.value for result in results)
             duration_ms = results[0].duration_ms if results else 0
             now_ms = time.time_ns() // 1_000_000
