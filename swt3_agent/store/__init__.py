@@ -6,7 +6,8 @@ journal           the log as others see it
   group_commit    drafts in, one write and one sync for all that wait
   segments        where records lie: ``segment_file`` grows, ``sealed`` is full and compressed
   frames          many frames at once, checked or taken apart
-  recovery        what a start finds: whole commits, a torn tail, or damage
+  recovery        what a start finds: whole commits, a torn tail, damage, or by ``high_water``
+                  that the end is lost
   follower        behind the acknowledgement: leaf hashes into ``tree``, then subscribers
 
 catalogue         look-ups: ``segment_index`` in memory, then ``catalogue_file``;

@@ -23,6 +23,7 @@ from swt3_agent.store.catalogue_file import CatalogueFile, failed
 from swt3_agent.store.catalogue_rows import BatchRow, HeadEntry, KindCount, Rejection
 from swt3_agent.store.frames import RecordSlice
 from swt3_agent.store.fresh_batches import FreshBatches
+from swt3_agent.store.high_water import refuse_shorter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import MAX_INTEGER, SegmentIndex, merge_run
@@ -57,12 +58,15 @@ class Catalogue:
     def open(cls, path: Path | None, journal: Journal) -> "Catalogue":
         """Open or rebuild the catalogue in ``path`` (None: in memory); catch up with ``journal``.
 
-        Raises JournalError: ``CATALOGUE_FAILED``, and whatever reading the journal raises.
+        Raises JournalError: ``CATALOGUE_FAILED``, ``JOURNAL_SHORTER`` (it holds records that the
+        journal has no more), and whatever reading the journal raises.
         """
         file = CatalogueFile.open(path)
         catalogue = None
         try:
             segments, root = file.position()
+            if path is not None:
+                refuse_shorter(path, journal.size, segments * SEGMENT_RECORDS)
             if not _is_of(journal, segments, root):
                 logger.warning("catalogue is not of this journal and is rebuilt")
                 segments = 0
@@ -254,8 +258,6 @@ def _merge(run: tuple[int, int] | None, later: tuple[int, int] | None) -> tuple[
 
 def _is_of(journal: Journal, segments: int, root: bytes) -> bool:
     """Whether a catalogue of ``segments`` ending in ``root`` belongs to ``journal``."""
-    if segments * SEGMENT_RECORDS > journal.size:
-        return False
     return segments == 0 or _root_of(journal, segments - 1) == root
 
 

@@ -182,6 +182,7 @@ class HeadKeeper:
             counter=0,
         )
         note_seq = self._journal.append([note_draft(note, reason)]).result().first_seq
+        self._journal.mark_size()
         head = HeadRecord(note, note_seq, None, None)
         self._remember(head)
         if self._signer is None:

@@ -16,6 +16,7 @@ from swt3_agent.store.drafts import Commit, Draft
 from swt3_agent.store.follower import Follower, FollowerThread
 from swt3_agent.store.frames import RecordSlice
 from swt3_agent.store.group_commit import GroupCommit
+from swt3_agent.store.high_water import HighWater
 from swt3_agent.store.recovery import TailCut, open_segments, segment_roots
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_keys import SegmentKeys
@@ -39,7 +40,7 @@ class Journal:
         self, segments: Segments, keys: SegmentKeys, cut: TailCut | None, *, readonly: bool
     ) -> None:
         self.recovered = cut
-        """What the start cut off, if anything: never acknowledged records of a torn commit."""
+        """What the start cut off, if anything: the remains of a torn commit."""
         self._segments = segments
         self._keys = keys
         self._size = _count(segments)
@@ -48,11 +49,12 @@ class Journal:
         self._writer: GroupCommit | None = None
         self._thread: FollowerThread | None = None
         self._sealer: Sealer | None = None
+        self._high_water = HighWater(segments.directory)
         if readonly:
             self._follower = Follower(segments, keys, self._tree, lambda _number, _root: None)
             return
         self._sealer = Sealer(segments)
-        self._follower = Follower(segments, keys, self._tree, self._sealer.filled)
+        self._follower = Follower(segments, keys, self._tree, self._on_filled)
         self._writer = GroupCommit(segments, keys, self._size, self._on_commit)
         self._thread = FollowerThread(self._follower, lambda: self.size)
         self._thread.wake()
@@ -66,7 +68,7 @@ class Journal:
         committed later is seen after ``refresh``.
 
         Raises JournalError: ``JOURNAL_DAMAGED`` or ``SEGMENT_DAMAGED`` (acknowledged records cannot
-        be read), ``JOURNAL_UNREADABLE``.
+        be read), ``JOURNAL_SHORTER`` (for writing: they are gone), ``JOURNAL_UNREADABLE``.
         """
         segments, cut = open_segments(directory, repair=not readonly)
         try:
@@ -171,10 +173,16 @@ class Journal:
         self._size = _count(segments)
         stale.close()
 
+    def mark_size(self) -> None:
+        """State durably how far the log has come, so that a start misses what is lost of it."""
+        if self._writer is not None:
+            self._high_water.write(self._writer.size)
+
     def close(self) -> None:
         """Finish the commits that wait, then stop. Appending afterwards is refused."""
         if self._writer is not None:
             self._writer.close()
+            self.mark_size()
         if self._thread is not None:
             self._thread.close()
         if self._sealer is not None:
@@ -194,6 +202,11 @@ class Journal:
             observer(first_seq, appends)
         if self._thread is not None:
             self._thread.wake()
+
+    def _on_filled(self, number: int, root: bytes) -> None:
+        self.mark_size()
+        if self._sealer is not None:
+            self._sealer.filled(number, root)
 
     def _leaves_of(self, segment: int) -> Iterator[bytes]:
         first = segment * SEGMENT_RECORDS

@@ -2,9 +2,11 @@
 
 A commit is acknowledged only after it was synced, and the next one starts only then. So after a
 bad frame a later commit start proves damage of acknowledged records: the start is refused. Without
-one, what follows the last end of a commit was never acknowledged: it is cut, and that is said.
+one, what follows the last end of a commit is what an interrupted commit leaves: it is cut, and that
+is said. A journal that ends before what was committed for sure (``high_water``) is refused.
 """
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -15,6 +17,7 @@ from types import MappingProxyType
 from swt3_agent.errors import JournalError
 from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory
 from swt3_agent.store.frames import FrameScan, find_commit_starts, last_byte_in_use, scan_segment
+from swt3_agent.store.high_water import HighWater, refuse_shorter
 from swt3_agent.store.sealed import SealedSegment, sealed_path
 from swt3_agent.store.segment_file import (
     RAW_SUFFIX,
@@ -24,12 +27,14 @@ from swt3_agent.store.segment_file import (
 )
 from swt3_agent.store.segments import Segments, list_segments
 
+logger = logging.getLogger(__name__)
+
 _ATTEMPTS = 3  # for a reader: the daemon may seal a segment between our look and our open
 
 
 @dataclass(frozen=True, slots=True)
 class TailCut:
-    """What a start cut off: ``size`` bytes of a commit that was never acknowledged.
+    """What a start cut off: ``size`` bytes of no whole commit.
 
     ``seq`` is the number that the next record takes.
     """
@@ -56,9 +61,10 @@ def open_segments(
     """The segments in ``directory`` up to the last committed record.
 
     ``repair`` (the one writer's start) also removes what an interrupted start, commit or sealing
-    left behind. Raises JournalError ``JOURNAL_DAMAGED``, ``SEGMENT_DAMAGED``,
-    ``JOURNAL_UNREADABLE``.
+    left behind, unless more had been committed than is there. Raises JournalError
+    ``JOURNAL_DAMAGED``, ``JOURNAL_SHORTER``, ``SEGMENT_DAMAGED``, ``JOURNAL_UNREADABLE``.
     """
+    committed = _committed(directory) if repair else 0
     try:
         if repair:
             _clean_up(directory)
@@ -66,8 +72,12 @@ def open_segments(
             sealed, raw = list_segments(directory)
             gap = _gap(sealed + raw)
             if gap is None:
+                if not raw:
+                    refuse_shorter(
+                        HighWater(directory).path, len(sealed) * SEGMENT_RECORDS, committed
+                    )
                 with suppress(FileNotFoundError):
-                    segments, cut = _open_raw(directory, raw, repair=repair, known=known)
+                    segments, cut = _open_raw(directory, raw, committed, repair=repair, known=known)
                     return Segments(directory, len(sealed), segments), cut
     except OSError as error:
         raise _unreadable(directory, str(error)) from error
@@ -91,14 +101,27 @@ def segment_roots(segments: Segments) -> list[bytes]:
         raise _unreadable(segments.directory, str(error)) from error
 
 
+def _committed(directory: Path) -> int:
+    try:
+        return HighWater(directory).read()
+    except JournalError as error:  # then a lost end goes unnoticed, and the rest is good
+        logger.warning("%s: %s", error.code, error.message)
+        return 0
+
+
 def _open_raw(
-    directory: Path, numbers: Sequence[int], *, repair: bool, known: Mapping[int, FrameScan]
+    directory: Path,
+    numbers: Sequence[int],
+    committed: int,
+    *,
+    repair: bool,
+    known: Mapping[int, FrameScan],
 ) -> tuple[list[SegmentFile], TailCut | None]:
     """Open the raw segments ``numbers`` (in order, without a gap) as far as they were committed.
 
     ``repair`` cuts a torn tail on disk; without it nothing is changed and the tail is only left
-    out. ``known`` is what earlier scans of some segments found. Raises JournalError
-    ``JOURNAL_DAMAGED``, OSError.
+    out. ``known`` is what earlier scans of some segments found. Raises OSError, JournalError
+    ``JOURNAL_DAMAGED``, or ``JOURNAL_SHORTER`` where they end before record ``committed``.
     """
     with ExitStack() as opened:
         scanned = [
@@ -110,6 +133,8 @@ def _open_raw(
         stop = next(unfilled, len(scanned) - 1)
         _refuse_damage(scanned[stop:])
         kept = _whole_commits(scanned[: stop + 1])
+        size = kept[-1].next_seq if kept else numbers[0] * SEGMENT_RECORDS
+        refuse_shorter(HighWater(directory).path, size, committed)
         uncommitted = scanned[len(kept) :]
         cut = _measure_tail(kept, uncommitted, numbers[0])
         if repair:

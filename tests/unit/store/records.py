@@ -28,6 +28,11 @@ def texts(records: Iterable[Record]) -> list[str]:
     return [record.payload.decode() for record in records]
 
 
+def forget_stop(root: Path) -> None:
+    """Have the journal in ``root`` be one whose agent was killed before it said how far it was."""
+    (root / "journal.high-water").unlink()
+
+
 def flip(path: Path, offset: int) -> None:
     """Damage one byte of a file, as a failing disk would."""
     data = bytearray(path.read_bytes())

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from swt3_agent.errors import JournalError
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import BatchRow, Catalogue, HeadEntry, KindCount, Rejection
-from swt3_agent.store.catalogue_file import CatalogueFile
+from swt3_agent.store.catalogue_file import CatalogueFile, delete
 from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
@@ -237,7 +238,7 @@ def test_a_catalogue_that_is_no_use_is_filled_anew(
             assert answers(catalogue) == expected
 
 
-def test_a_catalogue_of_a_longer_log_is_filled_anew(
+def test_a_catalogue_of_more_than_the_journal_has_is_refused(
     long_log: Path, tmp_path: Path, open_journal: OpenJournal
 ) -> None:
     path = tmp_path / "catalogue.db"
@@ -245,6 +246,10 @@ def test_a_catalogue_of_a_longer_log_is_filled_anew(
         Catalogue.open(path, journal).close()
     journal = open_journal()
     put(journal, anchor("c059eb5938c0"))
+    with pytest.raises(JournalError) as refused:
+        Catalogue.open(path, journal)
+    assert refused.value.code == "JOURNAL_SHORTER"
+    delete(path)
     with Catalogue.open(path, journal) as catalogue:
         assert catalogue.find_fingerprint("c059eb5938c0") == [0]
         assert catalogue.find_fingerprint(f"{7:012x}") == []

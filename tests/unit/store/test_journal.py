@@ -3,6 +3,7 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from swt3_agent.store.frames import find_commit_starts
 from swt3_agent.store.journal import Commit, Draft, Journal, TailCut
 from swt3_agent.store.segment_keys import key_file
 from tests.unit.store.conftest import OpenJournal
-from tests.unit.store.records import RAW, append, draft, drafts, flip, texts
+from tests.unit.store.records import RAW, append, draft, drafts, flip, forget_stop, texts
 
 
 def leaves_of(journal: Journal, size: int) -> list[bytes]:
@@ -177,6 +178,7 @@ def test_a_torn_tail_is_cut_to_the_last_whole_commit_and_said(
     append(first, *(f"torn {number}" for number in range(10)))
     torn_end = first._segments.raw[0].end
     first.close()
+    forget_stop(journal_dir)
     path = journal_dir / "journal" / RAW
     data = bytearray(path.read_bytes())
     match torn:
@@ -210,6 +212,7 @@ def test_a_commit_whose_end_is_missing_at_a_frame_boundary_is_cut_whole(
     segment = first._segments.raw[0]
     boundary, end = segment._offsets[2], segment.end
     first.close()
+    forget_stop(journal_dir)
     path = journal_dir / "journal" / RAW
     data = bytearray(path.read_bytes())
     data[boundary:end] = bytes(end - boundary)
@@ -217,6 +220,66 @@ def test_a_commit_whose_end_is_missing_at_a_frame_boundary_is_cut_whole(
     second = open_journal()
     assert second.recovered is not None
     assert texts(second.scan(0)) == ["kept"]
+
+
+LOSSES: dict[str, Callable[[Path], object]] = {
+    "last commits": lambda path: os.truncate(path, 120),
+    "all of a file": lambda path: os.truncate(path, 0),
+    "the file": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_a_journal_that_lost_its_end_is_refused_and_left_alone(
+    journal_dir: Path, open_journal: OpenJournal, loss: str
+) -> None:
+    first = open_journal()
+    for text in ("a", "b", "c"):
+        append(first, text)
+    first.close()
+    path = journal_dir / "journal" / RAW
+    good = path.read_bytes()
+    LOSSES[loss](path)
+    left = path.read_bytes() if path.exists() else None
+    with pytest.raises(JournalError, match="3 were committed") as refused:
+        open_journal()
+    assert refused.value.code == "JOURNAL_SHORTER"
+    assert left == (path.read_bytes() if path.exists() else None)
+    assert open_journal(readonly=True).size < 3
+    path.write_bytes(good)
+    assert open_journal().size == 3
+
+
+def test_what_was_committed_after_the_size_was_stated_is_no_reason_to_refuse_less(
+    journal_dir: Path, open_journal: OpenJournal
+) -> None:
+    first = open_journal()
+    append(first, "a")
+    first.mark_size()
+    stated = (journal_dir / "journal.high-water").read_bytes()
+    end = first._segments.raw[0].end
+    append(first, "b")
+    first.close()
+    assert (stated, (journal_dir / "journal.high-water").read_bytes()) == (b"1\n", b"2\n")
+    (journal_dir / "journal.high-water").write_bytes(stated)  # as after a kill
+    flip(journal_dir / "journal" / RAW, end + 45)
+    second = open_journal()
+    assert (second.size, second.recovered is None) == (1, False)
+
+
+@pytest.mark.parametrize("damage", [b"", b"12", b"-1\n", b"x" * 5000])
+def test_a_stated_size_that_cannot_be_read_stops_nothing(
+    journal_dir: Path, open_journal: OpenJournal, damage: bytes
+) -> None:
+    first = open_journal()
+    append(first, "a")
+    first.close()
+    path = journal_dir / "journal.high-water"
+    path.write_bytes(damage)
+    second = open_journal()
+    append(second, "b")
+    second.close()
+    assert path.read_bytes() == b"2\n"
 
 
 def test_damage_before_an_acknowledged_commit_is_never_cut(

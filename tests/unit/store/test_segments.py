@@ -12,7 +12,7 @@ from swt3_agent.store.sealed import SealedSegment
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_keys import key_file
 from swt3_agent.store.segments import Sealer
-from tests.unit.store.records import append, draft, drafts, flip, texts
+from tests.unit.store.records import append, draft, drafts, flip, forget_stop, texts
 
 SIZE = SEGMENT_RECORDS + 1000
 SEALED = "0000000000000000.seg.zst"
@@ -109,6 +109,7 @@ def test_a_commit_that_crosses_segments_and_lost_its_end_is_cut_from_both(copy: 
     data = bytearray(third.read_bytes())
     data[torn[0] : end_of_third] = bytes(end_of_third - torn[0])
     third.write_bytes(data)
+    forget_stop(root)
     with open_journal(root) as reader:
         assert reader.size == full - 5
     with open_journal(root, readonly=False) as journal:
@@ -210,6 +211,24 @@ def test_a_missing_segment_is_named_when_the_journal_opens(copy: Copy) -> None:
         open_journal(root, readonly=False)
     assert damaged.value.code == "JOURNAL_DAMAGED"
     assert (root / "journal" / SECOND).exists()
+
+
+def test_a_last_segment_that_is_gone_is_missed(copy: Copy) -> None:
+    root = copy()
+    (root / "journal" / SECOND).unlink()
+    (root / "keys" / f"segment-{1:016d}.key").unlink()
+    with pytest.raises(JournalError) as shorter:
+        open_journal(root, readonly=False)
+    assert shorter.value.code == "JOURNAL_SHORTER"
+
+
+def test_a_full_segment_is_counted_at_once(copy: Copy) -> None:
+    root = copy()
+    with open_journal(root, readonly=False) as journal:
+        append(journal, *(f"{n}" for n in range(SIZE, 2 * SEGMENT_RECORDS)))
+        journal.follow()
+        stated = (root / "journal.high-water").read_bytes()
+    assert stated == b"%d\n" % (2 * SEGMENT_RECORDS)
 
 
 def test_damage_to_the_first_record_of_a_full_raw_segment_is_refused(
