@@ -10,10 +10,11 @@ import json
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
-from swt3_agent.cli.text import printable
+from swt3_agent.cli.text import printable, show
 from swt3_agent.errors import AgentError, MissingExtraError, UsageError
 
 EXIT_INTERRUPTED = 130
@@ -55,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point of ``swt3-agent``; returns the exit code (docs/formats.md, "Exit codes")."""
     arguments = sys.argv[1:] if argv is None else argv
     as_json = "--json" in arguments
+    _replace_closed_streams()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -68,6 +70,13 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         return _report(_os_error(error), as_json=as_json)
     return code
+
+
+def _replace_closed_streams() -> None:
+    """Give a caller's `>&-` somewhere to write to; else the next file opened would be 1 or 2."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open until the end
 
 
 def _run(arguments: list[str]) -> int:
@@ -130,8 +139,11 @@ def _os_error(error: OSError) -> AgentError:
 def _report(error: AgentError, *, as_json: bool) -> int:
     body = {"code": error.code, "message": error.message, "remedy": error.remedy}
     if not (as_json and _print_whole(json.dumps({"error": body}))):
-        print(f"swt3-agent: {printable(error.message)}", file=sys.stderr)
-        print(f"  remedy: {printable(error.remedy)} [{error.code}]", file=sys.stderr)
+        show(
+            f"swt3-agent: {printable(error.message)}\n"
+            f"  remedy: {printable(error.remedy)} [{error.code}]",
+            sys.stderr,
+        )
     return error.exit_code
 
 

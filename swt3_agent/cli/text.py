@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import textwrap
+from typing import TextIO
 
 _HEAD = re.compile(r" *(?:\S+ {2,}|- |FAIL )?")
 """What a line's continuation is set under: its indent, and a label in a column of its own."""
@@ -28,11 +29,13 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def show(text: str) -> None:
-    """Print ``text``: with long lines wrapped on a terminal, as it is for any other reader."""
-    if sys.stdout.isatty():
+def show(text: str, stream: TextIO | None = None) -> None:
+    """Print ``text`` to ``stream`` (standard output): with long lines wrapped on a terminal, as it
+    is for any other reader."""
+    stream = sys.stdout if stream is None else stream
+    if stream.isatty():
         text = wrapped(text, shutil.get_terminal_size().columns)
-    print(text)
+    print(text, file=stream)
 
 
 def wrapped(text: str, width: int) -> str:

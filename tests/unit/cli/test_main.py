@@ -1,4 +1,5 @@
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,19 @@ def test_an_output_that_takes_nothing_is_an_error_in_words(arguments: list[str])
     assert done.stderr.startswith("swt3-agent: No space left on device\n  remedy: ")
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "exit_code"),
+    [("version >&-", 0), ("version --json 2>&-", 0), ("nonsense 2>&-", 2), ("--json >&-", 2)],
+)
+def test_a_stream_that_the_caller_closed_changes_nothing(command: str, exit_code: int) -> None:
+    shell = f"exec {shlex.quote(sys.executable)} -m swt3_agent {command}"
+    done = subprocess.run(
+        ["sh", "-c", shell], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == exit_code
+    assert "Traceback" not in done.stderr
 
 
 def test_an_error_is_json_where_json_was_asked_for(
