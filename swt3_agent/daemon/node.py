@@ -18,6 +18,7 @@ from swt3_agent import __version__
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import Config
 from swt3_agent.daemon.collectors import watched_collectors
+from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.start_records import (
@@ -73,7 +74,8 @@ class Node:
     ``tpm`` is None where the settings say so; ``tpm_identity`` is None as long as none was reached,
     and then ``tpm_lack`` says why. A TPM that comes later is taken up with the next head.
     ``head_lack`` says why heads are unsigned or not made at all; None while they are signed.
-    ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``.
+    ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``;
+    ``earlier_findings`` counts those of this boot before this start, by code.
     """
 
     def __init__(self, config: Config, state: StateDirectory | None = None) -> None:
@@ -145,6 +147,7 @@ class Node:
         lack = self._node_tpm.lack
         if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
             findings.append(Reason(lack.code, lack.message, lack.remedy))
+        self.earlier_findings = count_earlier_findings(self.journal, self.catalogue, self.boot_id)
         self._sign_with(identity, findings)
         self.watched = watched_collectors(config, self.tpm)
         minter = Minter(config.tenant, config.clearing_level, config.agent_id)
@@ -207,6 +210,7 @@ class Node:
                 "tpm": tpm_content(identity),
                 "log_pcr": log_pcr,
                 "findings": findings_content(findings),
+                "earlier": count_earlier_findings(self.journal, self.catalogue, self.boot_id),
             },
         )
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from swt3_agent.config import Config
+from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
 from swt3_agent.daemon.start_records import findings_content
 from swt3_agent.pipeline import Attestation
@@ -85,7 +87,8 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             for watched in node.watched
             for last in [node.last_runs.get(watched.collector.name)]
         ],
-        "findings": findings_content(tuple(node.findings)),
+        "findings": earlier_findings_view(node.earlier_findings)
+        + findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
     }
 
@@ -143,9 +146,15 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 "checkpoint_error": None,
             },
             "collectors": [],
-            "findings": boot.get("findings", []),
+            "findings": earlier_findings_view(_findings_of_boot(journal, catalogue, boot)),
             "intake": None,
         }
+
+
+def _findings_of_boot(
+    journal: Journal, catalogue: Catalogue, boot: Mapping[str, Any]
+) -> dict[str, int]:
+    return count_earlier_findings(journal, catalogue, str(boot.get("boot_id")))
 
 
 def _payload(journal: Journal, seq: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from swt3_agent.config import Config, load_config
 from swt3_agent.daemon import back_off
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import prove, quote
-from swt3_agent.daemon.views import status_view
+from swt3_agent.daemon.views import status_view, stopped_view
 from swt3_agent.errors import TpmError
 from swt3_agent.protocol.record import Kind
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
@@ -193,3 +193,21 @@ def test_a_key_that_never_got_into_a_log_may_be_made_again(swtpm: SoftwareTpm, r
     with start_software_tpm(room / "tpm"), Node(settings(room)) as node:
         assert node.tpm_identity is not None
         assert node.tpm_identity.ak_created
+
+
+def test_a_restart_does_not_wash_findings_off(swtpm: SoftwareTpm, room: Path) -> None:
+    with Node(settings(room)) as node:
+        for _ in range(2):
+            tpm2(swtpm.tcti, "pcrextend", f"13:sha256={'ab' * 32}")
+            node.attest(["host"])
+            node.checkpoint("cadence")
+        assert codes(node) == ["LOG_PCR_FOREIGN_EXTEND"] * 2
+    tpm2(swtpm.tcti, "pcrextend", f"13:sha256={'cd' * 32}")
+    for _ in range(3):
+        stopped = stopped_view(settings(room))["findings"]
+        with Node(settings(room)) as node:
+            shown = status_view(node, None)["findings"]
+    assert {finding["code"] for finding in shown} == {"LOG_PCR_FOREIGN_EXTEND"}
+    assert shown[0]["detail"].startswith("3× in this boot before")
+    assert stopped == shown
+    assert codes(node) == []
