@@ -13,9 +13,9 @@ The client that ``emit`` uses reads its settings from the environment when it is
 """
 
 from swt3_agent.client.client import Client
+from swt3_agent.client.hashing import content_hash
 from swt3_agent.client.settings import ClientSettings
 from swt3_agent.client.stats import ClientStats
-from swt3_agent.protocol.fingerprint import content_hash
 
 __all__ = ["Client", "ClientSettings", "ClientStats", "content_hash", "default_client", "emit"]
 

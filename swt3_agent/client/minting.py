@@ -12,6 +12,7 @@ from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 
 MAX_RECORD_BYTES = 256 * 1024
+_HASH_FIELDS = ("ai_prompt_hash", "ai_response_hash", "ai_system_prompt_hash")
 _MAX_DRIFT_MS = 1000
 _MOST_REMEMBERED = 16_384
 
@@ -91,6 +92,7 @@ class Minter:
             **_known(emitted.others),
         }
         payload.update((name, value) for name, value in optional.items() if value is not None)
+        _refuse_text_for_hash(payload)
         cleared, _ = clear(payload, settings.clearing_level)
         encoded = _encode(cleared).encode()
         if len(encoded) > MAX_RECORD_BYTES:
@@ -120,6 +122,18 @@ class Minter:
             }
         self._latest[key] = distinct
         return distinct
+
+
+def _refuse_text_for_hash(payload: Mapping[str, object]) -> None:
+    """A prompt given where its hash belongs must not leave this process."""
+    for name in _HASH_FIELDS:
+        value = payload.get(name, "")
+        if not isinstance(value, str) or len(value) > 64 or value.strip("0123456789abcdef"):
+            raise FormatError(
+                "BAD_FIELD",
+                f"{name} is not lower-case hex",
+                remedy="give content_hash(text), never the text",
+            )
 
 
 def _known(others: Mapping[str, object]) -> Mapping[str, object]:

@@ -14,7 +14,7 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.payload import Witness
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.answers import Code, Exchange, Rejection, shortened, submitted
-from swt3_agent.relay.judgement import Rules, judge, judge_quickly
+from swt3_agent.relay.judgement import Rules, judge, judge_quickly, may_be_quarantined
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.origin import Origin, with_dropped
 from swt3_agent.relay.request import SubmitRequest
@@ -116,8 +116,12 @@ class BatchJudgement:
         try:
             witness, exceeding = judge(payload, self._rules)
         except FormatError as error:
-            rejection = Rejection(index, error.code, shortened(error.message), quarantined=True)
-            self._quarantined.append((payload, rejection))
+            keep = may_be_quarantined(payload, self._rules)
+            rejection = Rejection(index, error.code, shortened(error.message), quarantined=keep)
+            if keep:
+                self._quarantined.append((payload, rejection))
+            else:
+                self._dropped.append(rejection)
             return None
         if not exceeding:
             return witness

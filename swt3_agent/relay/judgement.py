@@ -1,11 +1,13 @@
 """Which records of a batch are kept, and as what: pure rules, no I/O (docs/formats.md, "Intake").
 
 A record is accepted when it is a witness (docs/protocol.md 4), its fingerprint recomputes with the
-listener's tenant, and nothing would have to be cleared from it. One that is not a witness, or has
-a wrong fingerprint, is quarantined: kept byte for byte, with the reason, never sent on.
+listener's tenant, and nothing would have to be cleared from it. One that has a wrong fingerprint,
+or a fault that hides no content, is quarantined: kept byte for byte, with the reason, never sent
+on.
 
 A record whose content exceeds its clearing level is dropped with BAD_FIELD and counted. Storing it
-would break the level on this node, and only custody may hold what clearing removes.
+would break the level on this node, and only custody may hold what clearing removes. So is one that
+is too broken to tell what it holds: a raw prompt in the wrong place must not enter the log.
 """
 
 from collections.abc import Sequence
@@ -19,10 +21,11 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bulk import prove_sound
 from swt3_agent.protocol.clearing import clear
 from swt3_agent.protocol.fingerprint import match_fingerprint
-from swt3_agent.protocol.payload import Witness, decode_witness
+from swt3_agent.protocol.payload import HEX_FIELDS, LOWER_HEX, Witness, decode_witness
 from swt3_agent.relay.answers import Code
 from swt3_agent.relay.limits import IntakeLimits
 
+_FIELD_TYPES = {field.encode_name: field.type for field in msgspec.structs.fields(Witness)}
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -86,6 +89,30 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
             remedy="mint with this listener's tenant and exactly the factors and time sent",
         )
     return witness, ()
+
+
+def may_be_quarantined(payload: bytes, rules: Rules) -> bool:
+    """Whether a record that was refused may be kept: nothing in it can be content in hiding.
+
+    It must be an object of known fields in which every value but bare numbers is valid for its
+    field, so that what is wrong is a number, a missing field or the fingerprint. A large record is
+    not worth the time that it takes to tell.
+    """
+    if len(payload) > rules.limits.large_record_bytes:
+        return False
+    try:
+        fields = read_strictly(payload)
+        if not fields.keys() <= _FIELD_TYPES.keys():
+            return False
+        for name, value in fields.items():
+            if isinstance(value, str) and name in HEX_FIELDS and value.strip(LOWER_HEX):
+                return False
+            if value is not None and not isinstance(value, int | float):
+                msgspec.convert(value, _FIELD_TYPES[name])
+        _, exceeding = clear(fields, rules.level)
+    except (FormatError, msgspec.MsgspecError):
+        return False
+    return not exceeding
 
 
 def read_strictly(payload: bytes) -> dict[str, object]:

@@ -100,18 +100,51 @@ def test_a_bad_request_is_refused_and_the_connection_stays_usable(
     assert len(sink.records) == 1
 
 
-@pytest.mark.parametrize("record", BAD_RECORDS.values(), ids=BAD_RECORDS.keys())
-def test_a_bad_record_is_quarantined_and_does_not_take_its_batch_with_it(
-    record: bytes, path: Path, sink: ListSink
+SHOW_NO_CONTENT = {"many digits", "a level of 4", "a wrong epoch"}
+
+
+@pytest.mark.parametrize("fault", BAD_RECORDS)
+def test_a_bad_record_does_not_take_its_batch_with_it_and_is_kept_only_if_it_hides_nothing(
+    fault: str, path: Path, sink: ListSink
 ) -> None:
+    record, kept = BAD_RECORDS[fault], fault in SHOW_NO_CONTENT
     good = json.dumps(inference_anchor()).encode()
     with serving(path, sink, clearing_level=0), Peer(path) as peer:
         peer.send(b'{"op":"submit","id":"x","witnesses":[%b,%b]}\n' % (record, good))
         answer = peer.answer()
     assert (answer["accepted"], answer["rejected"]) == (1, 1)
     assert (answer["results"][0]["index"], answer["results"][0]["code"]) == (0, "BAD_FIELD")
-    assert sink.payloads(Kind.QUARANTINE) == [record]
+    assert answer["results"][0]["quarantined"] is kept
+    assert sink.payloads(Kind.QUARANTINE) == ([record] if kept else [])
     assert sink.payloads(Kind.RELAYED) == [good]
+
+
+_PROMPT = '"RAW PROMPT of a patient"'
+RAW_PROMPTS = {
+    "instead of a record": _PROMPT.encode(),
+    "for a hash": with_member("ai_prompt_hash", _PROMPT),
+    "for a response hash": with_member("ai_response_hash", _PROMPT),
+    "for a factor": with_member("factor_a", _PROMPT),
+    "for the level": with_member("clearing_level", _PROMPT),
+    "as a key": with_member("RAW PROMPT of a patient", "1")[:-1] + b',"factor_b":"x"}',
+    "beside a missing factor": with_member("prompt", _PROMPT).replace(b'"factor_b":', b'"f":'),
+    "in a repeated key": with_member("cycle_id", f'{_PROMPT},"cycle_id":"b"'),
+    "too deep": with_member("ai_context", '{"a":' * 40 + _PROMPT + "}" * 40),
+    "where a list belongs": with_member("references", f"[[{_PROMPT}]]"),
+}
+
+
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("record", RAW_PROMPTS.values(), ids=RAW_PROMPTS.keys())
+def test_a_raw_prompt_in_the_wrong_place_never_enters_the_log(
+    record: bytes, level: int, path: Path, sink: ListSink
+) -> None:
+    with serving(path, sink, clearing_level=level), Peer(path) as peer:
+        peer.send(b'{"op":"submit","id":"x","client":"c","batch":1,"witnesses":[%b]}\n' % record)
+        (result,) = peer.answer()["results"]
+    assert (result["code"], result["quarantined"]) == ("BAD_FIELD", False)
+    assert sink.records == []
+    assert "RAW PROMPT" not in result["error"]
 
 
 @pytest.mark.parametrize("record", NOT_EVEN_JSON.values(), ids=NOT_EVEN_JSON.keys())

@@ -42,7 +42,8 @@ class TestSubmit:
     ) -> None:
         wrong = inference_anchor(factor_a=2)
         good = [inference_anchor(), inference_anchor()]
-        request = {"op": "submit", "id": "b", "witnesses": [good[0], wrong, good[1], 5]}
+        late = inference_anchor(anchor_epoch=1)
+        request = {"op": "submit", "id": "b", "witnesses": [good[0], wrong, good[1], late]}
         with Peer(path) as peer:
             answer = peer.ask(request)
         assert (answer["total"], answer["accepted"], answer["rejected"]) == (4, 2, 2)
@@ -57,7 +58,7 @@ class TestSubmit:
             Kind.QUARANTINE,
             Kind.QUARANTINE,
         ]
-        assert sink.payloads(Kind.QUARANTINE) == [encoded(wrong), b"5"]
+        assert sink.payloads(Kind.QUARANTINE) == [encoded(wrong), encoded(late)]
         said = json.loads(sink.records[2][1])
         assert (said["index"], said["code"]) == (1, "BAD_FINGERPRINT")
         assert said["error"] == answer["results"][0]["error"]

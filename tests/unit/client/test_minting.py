@@ -95,3 +95,14 @@ def test_a_context_that_holds_itself_is_refused() -> None:
     context["again"] = context
     with pytest.raises(FormatError):
         _minted(level=0, context=context)
+
+
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("field", ["prompt_hash", "response_hash"])
+def test_a_prompt_given_where_its_hash_belongs_never_leaves_the_process(
+    field: str, level: int
+) -> None:
+    with pytest.raises(FormatError) as caught:
+        _minted(level=level, **{field: "What is wrong with me?"})
+    assert "wrong with me" not in str(caught.value)
+    assert "content_hash" in caught.value.remedy

@@ -97,7 +97,7 @@ def test_is_done_in_portions_of_bounded_size() -> None:
 
 
 def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
-    judgement = _judgement(_encoded(ai_latency_ms=1), _encoded(), _encoded(), _encoded(cycle_id=5))
+    judgement = _judgement(_encoded(ai_latency_ms=1), _encoded(), _encoded(), _encoded(factor_a=2))
     judgement.advance(100_000)
     drafts = judgement.drafts()
     assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
