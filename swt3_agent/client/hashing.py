@@ -13,10 +13,16 @@ def content_hash(text: str | bytes | None) -> str:
     empty string, which says on the wire that there is no hash.
     """
     if isinstance(text, str):
-        try:
-            text = text.encode()
-        except UnicodeEncodeError:
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    if not isinstance(text, bytes):
+        content = _utf8(text)
+    elif isinstance(text, bytes):
+        content = text
+    else:
         return ""
-    return sha256(text).hexdigest()[:CONTENT_HASH_CHARS]
+    return sha256(content).hexdigest()[:CONTENT_HASH_CHARS]
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
