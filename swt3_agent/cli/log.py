@@ -4,10 +4,12 @@ import argparse
 import base64
 import json
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
 
 from swt3_agent.cli.options import add_config, add_json, config_of
 from swt3_agent.cli.text import printable
@@ -16,7 +18,7 @@ from swt3_agent.store.journal import Journal
 from swt3_agent.store.state import existing_layout
 
 FOLLOW_INTERVAL_S = 0.2
-_SHOWN_PAYLOAD_CHARACTERS = 100
+DEFAULT_WIDTH = 160  # characters; the payload of most anchors is longer
 _ONE_LINE = {ord("\n"): " ", ord("\r"): " "}  # between tokens; in text JSON has them escaped
 
 
@@ -32,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print each record on one line: for a person, or as JSON."""
-    write: Callable[[Record], str] = json_line if args.json else text_line
+    write: Callable[[Record], str] = json_line if args.json else partial(text_line, width=_width())
     layout = existing_layout(config_of(args).state_dir)
     with Journal.open(layout.journal, layout.keys, readonly=True) as journal:
         next_seq = args.since
@@ -60,14 +62,18 @@ def json_line(record: Record) -> str:
     return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "payload": {_payload(record)}}}'
 
 
-def text_line(record: Record) -> str:
+def text_line(record: Record, width: int = DEFAULT_WIDTH) -> str:
     """One record for a person: number, time, kind, who sent it, and how the payload begins."""
     sender = json.loads(record.provenance).get("listener", "agent")
-    payload = _payload(record)
-    if len(payload) > _SHOWN_PAYLOAD_CHARACTERS:
-        payload = payload[: _SHOWN_PAYLOAD_CHARACTERS - 1] + "…"
     when = _utc(record.received_ns)
-    return printable(f"{record.seq:>8}  {when}  {record.kind.label:<12} {sender:<8} {payload}")
+    head = f"{record.seq:>8}  {when}  {record.kind.label:<12} {sender:<8} "
+    line = printable(head + _payload(record))
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def _width() -> int:
+    """One line of a terminal holds one record; a pipe has no such bounds."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else DEFAULT_WIDTH
 
 
 def _payload(record: Record) -> str:
