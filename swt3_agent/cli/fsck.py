@@ -5,7 +5,7 @@ import sys
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable
-from swt3_agent.store.fsck import check
+from swt3_agent.store.fsck import Severity, check
 
 EXIT_DAMAGED = 3
 
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check and print; exit code 3 when there is damage. Never changes anything."""
+    """Check and print; exit code 3 for damage, 0 for notices alone. Changes nothing."""
     directory = config_of(args).state_dir
     on_terminal = sys.stderr.isatty()
 
@@ -34,14 +34,22 @@ def run(args: argparse.Namespace) -> int:
                 "schema": "swt3-agent/fsck/1",
                 "state_dir": str(directory),
                 "findings": [
-                    {"code": f.code, "where": f.where, "detail": f.detail, "remedy": f.remedy}
+                    {
+                        "code": f.code,
+                        "severity": f.severity.value,
+                        "where": f.where,
+                        "detail": f.detail,
+                        "remedy": f.remedy,
+                    }
                     for f in findings
                 ],
             }
         )
     else:
         for finding in findings:
-            print(printable(f"{finding.code} {finding.where}: {finding.detail}"))
+            what = f"{finding.code} {finding.where}: {finding.detail}"
+            print(printable(f"{finding.severity.value}: {what}"))
             print(f"  remedy: {finding.remedy}")
         print(f"{directory}: {len(findings)} findings" if findings else f"{directory}: sound")
-    return EXIT_DAMAGED if findings else 0
+    damaged = any(finding.severity is Severity.DAMAGE for finding in findings)
+    return EXIT_DAMAGED if damaged else 0

@@ -5,6 +5,7 @@ its neighbours' records. Another key than the leaves were made with would give a
 the same log: the file therefore shows whether it still holds what was made for its segment.
 """
 
+import re
 import secrets
 import threading
 from contextlib import suppress
@@ -16,12 +17,19 @@ from swt3_agent.store.durable import sync_directory, write_durably
 
 KEY_SIZE = 32
 _CACHED = 8
+_KEY_NAME = re.compile(r"segment-([0-9]{16})\.key")
 _CHECK_DOMAIN = b"swt3-agent:v1:segment-key:"
 
 
 def key_file(segment: int, key: bytes) -> bytes:
     """What the file of a segment's key holds: the key, and a check over number and key."""
     return key + sha256(_CHECK_DOMAIN + segment.to_bytes(8, "big") + key).digest()
+
+
+def segment_of_key(name: str) -> int | None:
+    """The segment whose key a file of this name holds; None where it is no segment key."""
+    match = _KEY_NAME.fullmatch(name)
+    return None if match is None else int(match[1])
 
 
 class SegmentKeys:

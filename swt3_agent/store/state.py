@@ -245,7 +245,11 @@ def _settle(layout: Layout) -> None:
         )
     layout.root.chmod(PRIVATE_DIRECTORY)
     for name in _SUBDIRECTORIES:
-        (layout.root / name).mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        directory = layout.root / name
+        directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
+        directory.chmod(PRIVATE_DIRECTORY)
+        for leftover in directory.glob(f".*{TEMPORARY_SUFFIX}"):  # of a write that was killed
+            leftover.unlink()
     if version is None:  # last, so that a directory with a VERSION is whole
         write_durably(layout.version, b"%d\n" % STATE_VERSION)
         sync_directory(layout.root.absolute().parent)

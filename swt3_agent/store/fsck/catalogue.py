@@ -7,6 +7,7 @@ from pathlib import Path
 
 from swt3_agent.store.catalogue_file import CatalogueFile
 from swt3_agent.store.fsck.findings import Report
+from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import SegmentIndex
 
 
@@ -21,16 +22,19 @@ class CatalogueChecker:
         self._file: CatalogueFile | None = None
         self._segments = 0
         self._compared = 0
+        self._last_root = b""
+        self._differing: list[str] = []
+        self._other_log = False
         if not path.exists():
             return
         try:
             self._file = CatalogueFile.open_to_read(path)
-            self._segments, _ = self._file.position()
+            self._segments, self._last_root = self._file.position()
         except sqlite3.Error as error:
             self._unreadable(error)
 
-    def see(self, index: SegmentIndex) -> None:
-        """Compare what the catalogue holds of one segment."""
+    def see(self, index: SegmentIndex, root: bytes | None) -> None:
+        """Compare what the catalogue holds of one segment, whose subtree root is ``root``."""
         if self._file is None or index.number >= self._segments:
             return
         try:
@@ -39,21 +43,40 @@ class CatalogueChecker:
             self._unreadable(error)
             return
         if differs:
-            self._report("CATALOGUE_DIFFERS", str(self._path), f"{differs} of {index.number}")
+            self._differing.append(f"{differs} of {index.number}")
+        if index.number == self._segments - 1 and root is not None:
+            self._other_log = root != self._last_root
         self._kinds.update(index.kinds)
         self._verdicts.update(index.verdicts)
         self._compared += 1
 
-    def finish(self) -> None:
-        """Compare the sums, if they are of the segments that were seen, and close the file."""
+    def finish(self, size: int) -> None:
+        """Compare the sums, if they are of the segments that were seen, and close the file.
+
+        ``size`` is the number of records that the journal holds.
+        """
         file = self._file
         if file is None:
             return
+        indexed = self._segments * SEGMENT_RECORDS
+        if indexed > size:
+            detail = f"it indexes {indexed} records, and the journal holds {size}"
+            self._report("JOURNAL_SHORTER", str(self._path), detail)
+        if self._other_log:
+            detail = "it was made from other records, or with other segment keys"
+            self._report("CATALOGUE_OTHER_LOG", str(self._path), detail)
+        else:
+            for differs in self._differing:
+                self._report("CATALOGUE_DIFFERS", str(self._path), differs)
         try:
             kinds = {kind: count for kind, count, _ in file.kinds()}
             verdicts = {(p, verdict): count for p, verdict, count in file.verdicts()}
             seen = self._compared == self._segments == file.position()[0]  # last: it may grow
-            if seen and (kinds != self._kinds or verdicts != self._verdicts):
+            if (
+                seen
+                and not self._other_log
+                and (kinds != self._kinds or verdicts != self._verdicts)
+            ):
                 self._report("CATALOGUE_DIFFERS", str(self._path), "its counts are wrong")
         except sqlite3.Error as error:
             self._unreadable(error)

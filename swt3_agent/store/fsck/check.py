@@ -12,7 +12,9 @@ from swt3_agent.store.fsck.catalogue import CatalogueChecker
 from swt3_agent.store.fsck.contents import ContentChecker
 from swt3_agent.store.fsck.findings import Finding, finding
 from swt3_agent.store.fsck.heads import HeadChecker
+from swt3_agent.store.fsck.keys import AkChecker, check_key_files, check_modes
 from swt3_agent.store.fsck.segments import raw_records, sealed_records
+from swt3_agent.store.high_water import HighWater
 from swt3_agent.store.segment_file import RAW_SUFFIX, SEGMENT_RECORDS, segment_name
 from swt3_agent.store.segment_index import SegmentIndex
 from swt3_agent.store.segment_keys import SegmentKeys
@@ -46,25 +48,37 @@ class _Check:
 
     def run(self) -> list[Finding]:
         self._check_version()
+        check_modes(self._layout, self._report)
+        committed = self._committed()  # before the look at what grows
+        catalogue = CatalogueChecker(self._layout.catalogue, self._report)
         sealed, raw = self._list()
         numbers = sorted(sealed + raw)
         for expected in range(numbers[-1] + 1 if numbers else 0):
             if expected not in numbers:
                 self._report("SEGMENT_MISSING", segment_name(expected), "there is no such file")
+        check_key_files(
+            self._layout.keys, numbers[-1] + 1 if numbers else 0, self._report, live=self._live
+        )
         heads = HeadChecker(self._root_of, self._report)
         contents = ContentChecker(self._layout.evidence, self._report)
-        catalogue = CatalogueChecker(self._layout.catalogue, self._report)
+        key = AkChecker(self._layout.keys, self._report)
         for number in numbers:
             for records, stated_root in self._records(number, number in sealed, numbers[-1]):
                 self._follow(number, records, stated_root)
                 for record in records:
                     contents.see(record)
                     heads.see(record)
+                    key.see(record)
                 if self._index is not None and self._index.is_full:
-                    catalogue.see(self._index)
+                    catalogue.see(self._index, stated_root or self._segment_root(number))
                 if self._progress is not None:
                     self._progress(self._next_seq, len(numbers) * SEGMENT_RECORDS)
-        catalogue.finish()
+        key.finish()
+        catalogue.finish(self._next_seq)
+        if self._next_seq < committed:
+            where = str(HighWater(self._layout.journal).path)
+            detail = f"it counts {committed} records, and the journal holds {self._next_seq}"
+            self._report("JOURNAL_SHORTER", where, detail)
         return self._findings
 
     def _records(
@@ -112,6 +126,20 @@ class _Check:
             return self._tree.range_hash(0, size) if size else EMPTY_ROOT
         except JournalError:  # what was read a moment ago is not there any more
             return None
+
+    def _segment_root(self, number: int) -> bytes | None:
+        first = number * SEGMENT_RECORDS
+        if self._tree is None or self._tree.size < first + SEGMENT_RECORDS:
+            return None
+        return self._tree.range_hash(first, first + SEGMENT_RECORDS)
+
+    def _committed(self) -> int:
+        high_water = HighWater(self._layout.journal)
+        try:
+            return high_water.read()
+        except JournalError as error:
+            self._report(error.code, str(high_water.path), error.message)
+            return 0
 
     def _leaves_of(self, number: int) -> Iterator[bytes]:
         """Leaves of a segment that was left behind: a note may state a size well before it."""

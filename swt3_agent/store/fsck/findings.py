@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 _RESTORE = "restore the file from a backup; what can still be read stays readable"
 
@@ -17,7 +18,13 @@ REMEDIES = {
     "SEQ_GAP": _RESTORE,
     "WRONG_SEGMENT": "put the file back under the name that its records ask for",
     "COMMIT_MARKS": "tell an assessor: the records were not written by this journal",
-    "TORN_TAIL": "none: the next start cuts it; no record in it was acknowledged",
+    "TORN_TAIL": "none where the system was interrupted: the next start cuts it and says so",
+    "JOURNAL_SHORTER": "restore journal/ and keys/ from a backup; if the records are lost for good,"
+    " keep the directory for an assessor and begin a new log in another",
+    "HIGH_WATER_UNREADABLE": "none: the running agent writes it again; until then a lost end of the"
+    " journal is not noticed",
+    "SEGMENT_KEY_UNUSED": "none where the system was interrupted or the disk was full: the segment"
+    " comes with the next record; else restore the segment from a backup",
     "SEGMENT_KEY_MISSING": "restore the key: without it its segment's records cannot be proved",
     "SEGMENT_KEY_DAMAGED": "restore the key: without it its segment's records cannot be proved",
     "PROVENANCE_NOT_CANONICAL": "tell an assessor: the record was not written by this agent",
@@ -33,19 +40,43 @@ REMEDIES = {
     "LOG_PCR_REPLAY": "tell an assessor: another head, or something else, extended the log PCR",
     "EVIDENCE_MISSING": _RESTORE,
     "EVIDENCE_CHANGED": _RESTORE,
-    "CATALOGUE_UNREADABLE": "stop the agent and delete catalogue.db: it is filled anew",
+    "STATE_MODE": "take the permissions of group and others away, and ask who had use of them",
+    "AK_MISSING": "restore keys/ak.json from a backup: without it no head can be signed",
+    "AK_DIFFERS": "restore keys/ak.json from a backup: the log is signed with another key",
+    "CATALOGUE_UNREADABLE": "none: the next start fills it anew; where it does not, delete"
+    " catalogue.db",
+    "CATALOGUE_OTHER_LOG": "none: the next start fills it anew",
     "CATALOGUE_DIFFERS": "stop the agent and delete catalogue.db: it is filled anew",
 }
 
 
+_NOTICES = frozenset(
+    {
+        "TORN_TAIL",
+        "HIGH_WATER_UNREADABLE",
+        "SEGMENT_KEY_UNUSED",
+        "CATALOGUE_UNREADABLE",
+        "CATALOGUE_OTHER_LOG",
+    }
+)
+
+
+class Severity(Enum):
+    """``NOTICE``: the next start mends it and nothing that was acknowledged is affected."""
+
+    DAMAGE = "damage"
+    NOTICE = "notice"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One damage: stable ``code``, ``where`` it is, what was found, what to do."""
+    """What was found: stable ``code``, ``where`` it is, in words, and what to do."""
 
     code: str
     where: str
     detail: str
     remedy: str
+    severity: Severity
 
 
 Report = Callable[[str, str, str], None]
@@ -53,5 +84,6 @@ Report = Callable[[str, str, str], None]
 
 
 def finding(code: str, where: str, detail: str) -> Finding:
-    """A finding with the remedy of its code."""
-    return Finding(code, where, detail, REMEDIES[code])
+    """A finding with the remedy and the severity of its code."""
+    severity = Severity.NOTICE if code in _NOTICES else Severity.DAMAGE
+    return Finding(code, where, detail, REMEDIES[code], severity)

@@ -1,6 +1,9 @@
+import base64
 import json
+import os
 import shutil
 import sqlite3
+import struct
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +22,7 @@ from swt3_agent.protocol.record import (
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.frames import find_commit_starts
-from swt3_agent.store.fsck import Finding, check
+from swt3_agent.store.fsck import Finding, Severity, check
 from swt3_agent.store.fsck.findings import REMEDIES
 from swt3_agent.store.head_records import parse_note
 from swt3_agent.store.journal import Draft, Journal
@@ -30,6 +33,7 @@ from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import RAW, append, draft, drafts, flip
 from tests.unit.store.test_catalogue import batch
 from tests.unit.store.test_heads import Node, make
+from tests.unit.tcg.vectors import AK_TPMT
 
 Change = Callable[[Record], Record | None]
 Damage = Callable[[Path], object]
@@ -68,6 +72,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     agent.journal.append([draft(json.dumps(payload), Kind.EVIDENCE)]).result()
     for _ in range(3):
         make(agent)
+    write_ak(root / "keys" / "ak.json", AK_TPMT)
+    stated = {"event": "created", "ak_public": base64.b64encode(AK_TPMT).decode()}
+    agent.journal.append([draft(json.dumps(stated), Kind.KEY)]).result()
     append(agent.journal, "after", "the last", "head")
     append(agent.journal, "last")
     node.stop()
@@ -172,6 +179,31 @@ def test_every_finding_says_what_to_do(state: Path) -> None:
         assert found.detail
 
 
+@pytest.mark.parametrize(
+    ("file", "damage", "severity"),
+    [
+        (f"journal/{RAW}", "torn", Severity.NOTICE),
+        ("catalogue.db", "garbage", Severity.NOTICE),
+        (f"journal/{RAW}", "flipped", Severity.DAMAGE),
+    ],
+)
+def test_what_the_next_start_mends_is_no_damage(
+    state: Path, file: str, damage: str, severity: Severity
+) -> None:
+    if damage == "torn":
+        leave_half_a_commit(state / file)
+    elif damage == "garbage":
+        (state / file).write_bytes(b"x" * 5000)
+    else:
+        flip(state / file, 500)
+    assert {found.severity for found in check(state)} == {severity}
+    if severity is Severity.NOTICE:
+        node = Node(state)
+        node.start(FakeTpm())
+        node.stop()
+        assert check(state) == []
+
+
 # Damage as disks and people make it: file name, what happens to it, what is found.
 
 
@@ -182,6 +214,26 @@ def damage_frame(path: Path) -> None:
 def damage_last_commit(path: Path) -> None:
     data = path.read_bytes().rstrip(b"\0")
     flip(path, len(data) - 5)
+
+
+def leave_half_a_commit(path: Path) -> None:
+    """What a power cut leaves: the start of a frame after the last whole commit."""
+    data = bytearray(path.read_bytes())
+    end = len(data.rstrip(b"\0")) + 1  # a frame may end in a zero, and here none does
+    data[end : end + 9] = b"\x40\0\0\0torn!"
+    path.write_bytes(data)
+
+
+def write_ak(path: Path, tpmt: bytes) -> None:
+    """The key file as the TPM's side writes it; ``tpmt`` is the public area."""
+    public = base64.b64encode(struct.pack(">H", len(tpmt)) + tpmt).decode()
+    path.write_text(json.dumps({"format": "swt3-agent/ak/1", "public": public, "private": "AA=="}))
+    path.chmod(0o600)
+
+
+def other_key(tpmt: bytes) -> bytes:
+    """Another key's public area: the last byte of its point differs."""
+    return tpmt[:-1] + bytes([tpmt[-1] ^ 1])
 
 
 def lose_a_record(path: Path) -> None:
@@ -246,8 +298,31 @@ NOTHING = bytes(32).hex()
 
 SMALL_DAMAGE: list[tuple[str, Damage, set[str]]] = [
     (f"journal/{RAW}", damage_frame, {"FRAME_DAMAGED"}),
-    (f"journal/{RAW}", damage_last_commit, {"TORN_TAIL"}),
-    (f"journal/{RAW}", lose_the_end, {"TORN_TAIL"}),
+    (f"journal/{RAW}", damage_last_commit, {"TORN_TAIL", "JOURNAL_SHORTER"}),
+    (f"journal/{RAW}", lose_the_end, {"TORN_TAIL", "JOURNAL_SHORTER"}),
+    (f"journal/{RAW}", lambda path: os.truncate(path, 3000), {"TORN_TAIL", "JOURNAL_SHORTER"}),
+    (f"journal/{RAW}", Path.unlink, {"SEGMENT_KEY_UNUSED", "JOURNAL_SHORTER"}),
+    (f"journal/{RAW}", leave_half_a_commit, {"TORN_TAIL"}),
+    ("journal.high-water", lambda path: path.write_bytes(b"x"), {"HIGH_WATER_UNREADABLE"}),
+    ("journal.high-water", Path.unlink, set()),
+    ("keys", lambda path: path.chmod(0o777), {"STATE_MODE"}),
+    ("keys/segment-0000000000000000.key", lambda path: path.chmod(0o604), {"STATE_MODE"}),
+    ("catalogue.db", lambda path: path.chmod(0o640), {"STATE_MODE"}),
+    ("evidence", lambda path: (path / "0").touch(0o606), {"STATE_MODE"}),
+    (
+        "keys/segment-0000000000000000.key",
+        lambda path: shutil.copy(path, path.with_name("segment-0000000000000001.key")),
+        {"SEGMENT_KEY_UNUSED"},
+    ),
+    (
+        "keys/segment-0000000000000000.key",
+        lambda path: shutil.copy(path, path.with_name("segment-0000000000000002.key")),
+        {"SEGMENT_MISSING"},
+    ),
+    ("keys/ak.json", Path.unlink, {"AK_MISSING"}),
+    ("keys/ak.json", lambda path: path.write_bytes(b"garbage"), {"AK_DIFFERS"}),
+    ("keys/ak.json", lambda path: path.write_bytes(b'{"public":"AAAA"}'), {"AK_DIFFERS"}),
+    ("keys/ak.json", lambda path: write_ak(path, other_key(AK_TPMT)), {"AK_DIFFERS"}),
     (f"journal/{RAW}", lose_a_record, {"SEQ_GAP"}),
     (f"journal/{RAW}", forge_payload, {"NOTE_ROOT"}),
     (f"journal/{RAW}", forge_provenance, {"NOTE_ROOT", "PROVENANCE_NOT_CANONICAL"}),
@@ -335,6 +410,12 @@ def test_reading_goes_on_after_damage(state: Path) -> None:
     assert "byte" in damaged[0]
 
 
+def change_catalogue(path: Path, script: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
+
+
 LARGE_DAMAGE: list[tuple[str, Damage, set[str]]] = [
     (f"journal/{SEALED}", lambda path: flip(path, 100), {"SEALED_DAMAGED"}),
     (f"journal/{SEALED}", lambda path: flip(path, path.stat().st_size - 1), {"SEALED_DAMAGED"}),
@@ -352,7 +433,7 @@ LARGE_DAMAGE: list[tuple[str, Damage, set[str]]] = [
     (
         "journal/0000000000000001.seg",
         lambda path: path.rename(path.with_name("0000000000000002.seg")),
-        {"SEGMENT_MISSING", "WRONG_SEGMENT"},
+        {"SEGMENT_MISSING", "WRONG_SEGMENT", "JOURNAL_SHORTER"},
     ),
     ("keys/segment-0000000000000000.key", lambda path: flip(path, 0), {"SEGMENT_KEY_DAMAGED"}),
     (
@@ -362,6 +443,23 @@ LARGE_DAMAGE: list[tuple[str, Damage, set[str]]] = [
     ),
     ("catalogue.db", lambda path: path.write_bytes(b"x" * 5000), {"CATALOGUE_UNREADABLE"}),
     ("catalogue.db", Path.unlink, set()),
+    (
+        "catalogue.db",
+        lambda path: change_catalogue(
+            path, "UPDATE meta SET last_root = x'00'; DELETE FROM fingerprints"
+        ),
+        {"CATALOGUE_OTHER_LOG"},
+    ),
+    (
+        "catalogue.db",
+        lambda path: change_catalogue(path, "UPDATE meta SET segments = 2"),
+        {"JOURNAL_SHORTER"},
+    ),
+    (
+        "journal/0000000000000001.seg",
+        Path.unlink,
+        {"SEGMENT_KEY_UNUSED", "JOURNAL_SHORTER"},
+    ),
 ]
 
 
@@ -391,10 +489,7 @@ def test_damage_to_sealed_segments_and_what_goes_with_them_is_named(
 def test_a_catalogue_that_disagrees_with_the_records_is_named(
     large_state: Path, change: str
 ) -> None:
-    connection = sqlite3.connect(large_state / "catalogue.db")
-    connection.execute(change)
-    connection.commit()
-    connection.close()
+    change_catalogue(large_state / "catalogue.db", change)
     assert codes(check(large_state)) == {"CATALOGUE_DIFFERS"}
 
 
@@ -410,7 +505,7 @@ def test_a_file_that_fails_under_the_check_is_named(state: Path) -> None:
     path = state / "journal" / RAW
     path.unlink()
     path.mkdir()  # opens like a file, and fails every read
-    assert codes(check(state)) == {"SEGMENT_UNREADABLE"}
+    assert codes(check(state)) == {"SEGMENT_UNREADABLE", "JOURNAL_SHORTER"}
 
 
 def test_a_quote_that_comes_after_the_next_boot_record_is_sound(tmp_path: Path) -> None:

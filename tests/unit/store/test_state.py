@@ -113,3 +113,15 @@ def test_a_file_in_place_of_the_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(StateError, match=str(file)) as refused:
         StateDirectory.open(file)
     assert refused.value.code == "STATE_UNUSABLE"
+
+
+def test_a_start_takes_permissions_back_and_clears_what_killed_writes_left(tmp_path: Path) -> None:
+    StateDirectory.open(tmp_path).close()
+    leftovers = [tmp_path / name / ".file.123.tmp" for name in ("keys", "evidence", "custody")]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half of it")
+        leftover.parent.chmod(0o777)
+    with StateDirectory.open(tmp_path):
+        pass
+    assert not any(leftover.exists() for leftover in leftovers)
+    assert {stat.S_IMODE(leftover.parent.stat().st_mode) for leftover in leftovers} == {0o700}
