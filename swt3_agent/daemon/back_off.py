@@ -21,6 +21,8 @@ class BackOff:
         return self._now() >= self._next
 
     def failed(self) -> None:
-        """Note that it failed again, just now."""
+        """Note that it failed again, just now. An attempt before its time lengthens no wait."""
+        if not self.due:
+            return
         self._next = self._now() + self._wait_s
         self._wait_s = min(2 * self._wait_s, LONGEST_S)
