@@ -5,6 +5,7 @@ the value of the log PCR says how far the last head came (docs/formats.md, "What
 proves"). An extend that is not ours is a finding, and the chain goes on from what is there.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
@@ -77,8 +78,26 @@ def read_chain(journal: Journal, catalogue: Catalogue, boot_id: str) -> ChainSta
     return ChainState(value, pending, reset_count, earlier)
 
 
-def decide(state: ChainState, present: bytes, reset_count: int) -> tuple[Step, tuple[Reason, ...]]:
-    """What to do when the log PCR holds ``present`` and the TPM was reset ``reset_count`` times."""
+def unsigned_notes(journal: Journal, catalogue: Catalogue, boot_id: str) -> Iterator[bytes]:
+    """Texts of the notes of this boot since the last signed head, newest first.
+
+    Raises JournalError.
+    """
+    for entry in reversed(catalogue.heads()):
+        head = read_head(journal, entry)
+        if head.signed or head.note.boot_id != boot_id:
+            return
+        yield head.note.body()
+
+
+def decide(
+    state: ChainState, present: bytes, reset_count: int, unsigned: Iterable[bytes] = ()
+) -> tuple[Step, tuple[Reason, ...]]:
+    """What to do when the log PCR holds ``present`` and the TPM was reset ``reset_count`` times.
+
+    ``unsigned`` are the ``unsigned_notes``: the TPM may have gone for a while between the extend
+    and the quote of one, and starts and heads without a TPM may have come in between.
+    """
     if state.value is None:
         return Step.NOTHING, _first_of_boot(state, present, reset_count)
     reset = state.reset_count not in (None, reset_count)
@@ -89,6 +108,8 @@ def decide(state: ChainState, present: bytes, reset_count: int) -> tuple[Step, t
         return Step.QUOTE, ()
     if reset or present == _RESET_VALUE:
         return Step.NOTHING, (tpm_was_reset(),)
+    if any(present == extended(state.value, body) for body in unsigned):
+        return Step.NOTHING, ()
     return Step.NOTHING, (foreign_extend(state.value, present),)
 
 

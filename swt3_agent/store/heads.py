@@ -26,6 +26,7 @@ from swt3_agent.store.head_chain import (
     foreign_extend,
     read_chain,
     tpm_was_reset,
+    unsigned_notes,
 )
 from swt3_agent.store.head_records import (
     HeadQuote,
@@ -198,7 +199,8 @@ class HeadKeeper:
             return
         present = signer.read_pcrs((self._log_pcr,))[self._log_pcr]
         reset_count = signer.clock().reset_count
-        step, findings = decide(self._chain, present, reset_count)
+        unsigned = unsigned_notes(self._journal, self._catalogue, self._boot_id)
+        step, findings = decide(self._chain, present, reset_count, unsigned)
         pending = self._chain.pending
         if step is Step.NOTHING or pending is None:
             self._chain = ChainState(present, reset_count=reset_count)

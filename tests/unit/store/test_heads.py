@@ -13,6 +13,7 @@ from swt3_agent.protocol.checkpoint import extended, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.fsck import check
 from swt3_agent.store.head_records import parse_quote
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
@@ -402,6 +403,32 @@ def test_a_tpm_that_comes_back_takes_up_the_chain_after_unsigned_heads(node: Nod
     tpm.extend(bytes(32))
     make(node.start(None))
     assert node.start(tpm).findings == ["LOG_PCR_FOREIGN_EXTEND"]
+
+
+@pytest.mark.parametrize("starts", [1, 2])
+@pytest.mark.parametrize("heads_between", [True, False])
+@pytest.mark.parametrize("extended_already", [True, False])
+@pytest.mark.parametrize("first_of_boot", [True, False])
+def test_a_note_whose_quote_was_lost_with_the_tpm_is_no_foreign_extend(
+    node: Node, starts: int, heads_between: bool, extended_already: bool, first_of_boot: bool
+) -> None:
+    tpm = FakeTpm()
+    agent = node.start(tpm)
+    if not first_of_boot:
+        make(agent)
+    tpm.fail_after, tpm.fail_before = extended_already, not extended_already
+    with pytest.raises(TpmError):
+        make(agent)
+    for _ in range(starts):
+        agent = node.start(None)
+        if heads_between:
+            make(agent)
+    agent = node.start(tpm)
+    assert agent.findings == []
+    assert make(agent).findings == ()
+    node.stop()
+    (node.root / "VERSION").write_text("1\n")
+    assert {found.code for found in check(node.root)} == {"STATE_MODE"}  # a directory of pytest's
 
 
 @pytest.mark.parametrize("tpm", [FakeTpm(), None])
