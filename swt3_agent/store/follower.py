@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 # gather for a moment, and while many come in hashing waits: up to a lag that is caught up with in
 # two seconds when a head or a proof asks for it.
 _GATHER_S = 0.02
+_RETRY_S = 1.0
 _MANY = SLICE_RECORDS
 _MAX_LAG = 8 * SEGMENT_RECORDS
 
@@ -94,16 +95,20 @@ class FollowerThread:
         self._thread.join()
 
     def _run(self) -> None:
+        trouble = ""
         while True:
             self._grown.wait()
             self._grown.clear()
-            if self._closing.wait(_GATHER_S):
+            if self._closing.wait(_RETRY_S if trouble else _GATHER_S):
                 return
             try:
                 self._catch_up()
+                trouble = ""
             except AgentError as error:
-                logger.error("log not followed: %s: %s", error.code, error.message)
-                return
+                if trouble != error.code:  # say it once, not at every attempt
+                    logger.error("log not followed: %s: %s", error.code, error.message)
+                trouble = error.code
+                self._grown.set()
 
     def _catch_up(self) -> None:
         paused_at = self._size()

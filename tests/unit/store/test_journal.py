@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import os
 import stat
 import threading
@@ -448,6 +449,33 @@ def test_subscribers_get_every_record_once_and_in_order(open_journal: OpenJourna
             journal.follow()
     journal.follow()
     assert seen == [record.payload for record in journal.scan(0)]
+
+
+def test_following_goes_on_when_what_hindered_it_is_gone(
+    journal_dir: Path, open_journal: OpenJournal
+) -> None:
+    first = open_journal()
+    append(first, "a")
+    first.close()
+    key = journal_dir / "keys" / f"segment-{0:016d}.key"
+    hindered, followed = threading.Event(), threading.Event()
+
+    class Hindered(logging.Handler):
+        def emit(self, _record: logging.LogRecord) -> None:
+            hindered.set()
+
+    handler = Hindered()
+    log = logging.getLogger("swt3_agent.store.follower")
+    log.addHandler(handler)
+    try:
+        key.rename(key.with_name("away"))
+        journal = open_journal()
+        assert hindered.wait(30)
+        journal.subscribe(lambda _: followed.set())
+        key.with_name("away").rename(key)
+        assert followed.wait(30)
+    finally:
+        log.removeHandler(handler)
 
 
 def test_provenance_stays_byte_for_byte(open_journal: OpenJournal) -> None:
