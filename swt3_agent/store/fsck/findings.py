@@ -62,7 +62,7 @@ _NOTICES = frozenset(
 
 
 class Severity(Enum):
-    """``NOTICE``: the next start mends it and nothing that was acknowledged is affected."""
+    """``NOTICE``: the next start mends it; nothing known to have been acknowledged is lost."""
 
     DAMAGE = "damage"
     NOTICE = "notice"
