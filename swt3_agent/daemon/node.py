@@ -142,7 +142,7 @@ class Node:
         identity = self._node_tpm.reach(at_once=True)
         findings: list[Reason] = []
         if (cut := self.journal.recovered) is not None:
-            detail = f"{cut.size} bytes that were never acknowledged, before record {cut.seq}"
+            detail = f"{cut.size} bytes of no whole commit, before record {cut.seq}"
             findings.append(Reason("TORN_TAIL_CUT", detail))
         lack = self._node_tpm.lack
         if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
