@@ -10,6 +10,12 @@ TEST_LIMIT_S = 180.0
 """No test takes a tenth of it; one that waits for what never comes fails instead of hanging."""
 
 
+def pytest_configure() -> None:
+    """Let interrupts interrupt: a suite started in the background inherits them ignored, and so
+    would every program that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Interrupt whatever the test waits for once its time is over, and again if it waits on."""

@@ -68,7 +68,8 @@ def main(argv: list[str] | None = None) -> int:
         _discard_output()  # the reader (`| head`) has seen enough
         return 0
     except OSError as error:
-        return _report(_os_error(error), as_json=as_json)
+        code = _report(_os_error(error), as_json=as_json)
+        _let_go_of_output()
     return code
 
 
@@ -155,6 +156,14 @@ def _print_whole(line: str) -> bool:
         _discard_output()
         return False
     return True
+
+
+def _let_go_of_output() -> None:
+    """Where standard output was what failed, what it still holds must not fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _discard_output()
 
 
 def _discard_output() -> None:
