@@ -198,7 +198,7 @@ def _hash(descriptor: int, name: str, stamp: Stamp, go_on: Callable[[int], bool]
             return Problem(
                 "MODEL_TIMEOUT",
                 f"hashing was ended while it read {name}: its time was over",
-                "give the weights a longer timeout",
+                "see whether its disk is slow; all models together must be read within that time",
             )
     if Stamp.of(os.fstat(descriptor)) != stamp:
         return _changed(name)

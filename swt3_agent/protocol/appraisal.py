@@ -91,7 +91,7 @@ def appraise_platform(reading: Reading) -> Appraisal:
             Reason(
                 "NO_REFERENCE",
                 "PCR values were quoted and verified, not compared with reference values",
-                "enroll reference values for this node",
+                "none in this version: reference values cannot be enrolled yet",
             ),
         )
     hardware = (
@@ -144,7 +144,7 @@ def appraise_gpu(reading: Reading, expected: int | None = None) -> Appraisal:
     no_baseline = Reason(
         "NO_BASELINE",
         "health was judged by absolute rules, not against an enrolled baseline",
-        "enroll a baseline of this node while it is known to be complete",
+        "none in this version: a baseline cannot be enrolled yet",
     )
     topology = text_claim(claims, "topology") or "unknown"
     return _minted(
@@ -240,7 +240,8 @@ def _lack(reading: Unavailable) -> Reason:
 def _quote_faults(quote: Claims) -> tuple[Reason, ...]:
     if quote.get("verified") is not True:
         detail = "the TPM's quote is missing or did not verify"
-        return (Reason("QUOTE_INVALID", detail, "run `swt3-agent doctor`"),)
+        remedy = "attest again; if it stays so, treat this node's TPM or its path as compromised"
+        return (Reason("QUOTE_INVALID", detail, remedy),)
     if count_claim(quote, "pcr_count") == 0:
         return (Reason("QUOTE_EMPTY", "the quote covers no PCR", "quote at least PCRs 0 to 7"),)
     return ()
