@@ -1,7 +1,7 @@
 """What the agent was told to do: environment over agent.yaml over defaults.
 
 Two kinds of keys share the file: those of the SWT3 clients at the top level, and the agent's
-own under ``agent:``, since clients refuse keys that they do not know (docs/protocol.md 13).
+own under ``agent:``, since clients refuse keys that they do not know.
 Unknown and repeated keys are refused with a suggestion: a key that is silently ignored is a
 setting that its author believes in.
 """
@@ -17,7 +17,7 @@ import msgspec
 import yaml
 
 from swt3_agent.errors import ConfigError, FormatError
-from swt3_agent.protocol.checkpoint import BOOT_PCRS, DEFAULT_LOG_PCR, LOG_PCRS
+from swt3_agent.protocol.checkpoint import DEFAULT_LOG_PCR, LOG_PCRS, quoted_pcrs
 from swt3_agent.protocol.fingerprint import check_tenant
 
 DEFAULT_FILE = Path("/etc/swt3-agent/agent.yaml")
@@ -114,7 +114,7 @@ class Config:
     @property
     def quoted_pcrs(self) -> tuple[int, ...]:
         """The PCRs of every quote, ascending (docs/formats.md, "What a signed head proves")."""
-        return tuple(sorted({*BOOT_PCRS, self.tpm.log_pcr}))
+        return quoted_pcrs(self.tpm.log_pcr)
 
 
 def load_config(environ: Mapping[str, str], file: Path | None = None) -> Config:

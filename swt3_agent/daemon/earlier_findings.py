@@ -52,7 +52,7 @@ def count_earlier_findings(journal: Journal, catalogue: Catalogue, boot_id: str)
 
 
 def earlier_findings_view(counts: Mapping[str, int]) -> list[dict[str, str]]:
-    """They as findings of ``status``."""
+    """``counts`` in the form of the findings of ``status``."""
     return [
         {"code": code, "detail": f"{count}× in this boot before; see `swt3-agent log`"}
         for code, count in sorted(counts.items())

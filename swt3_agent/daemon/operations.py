@@ -143,7 +143,7 @@ def _records_named(node: Node, record: str) -> list[int]:
 
 
 def quote(node: Node, nonce: str) -> dict[str, Any]:
-    """The TPM's signature over a challenge and the boot state (docs/formats.md, quote)."""
+    """The TPM's signature over a challenge and its PCRs (docs/formats.md, "Challenge quote")."""
     node.reach_tpm()
     if node.tpm is None or node.tpm_identity is None:
         assert node.tpm_lack is not None  # noqa: S101  opening sets one or the other

@@ -1,4 +1,4 @@
-"""What the log says of the agent itself: BOOT, KEY (docs/formats.md, "Payload and provenance")."""
+"""What the log says of the agent itself: BOOT, KEY (docs/formats.md, "Payloads by kind")."""
 
 import base64
 from collections.abc import Iterable

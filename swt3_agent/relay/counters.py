@@ -10,6 +10,7 @@ from swt3_agent.relay.answers import Code
 class IntakeCounters:
     """All counts only ever rise, but for ``connections``, which are those open now.
 
+    ``accepted`` are connections so far, ``evicted`` those that had to make room for another.
     ``relayed`` and ``quarantined`` are records made durable; ``dropped`` are records that were
     judged and answered but deliberately not kept. ``rejected`` counts error answers by code, one
     for each refused request and one for each record that was not accepted.

@@ -24,9 +24,9 @@ GuestT = TypeVar("GuestT", bound=Guest)
 class Admission(Generic[GuestT]):
     """Keeps up to ``places`` guests.
 
-    Sentinel clients connect and say nothing before they close (docs/protocol.md 15), and anyone
-    may connect a thousand times and stay silent; so those who never sent anything go first, the
-    longest silent of them before others, then whoever has been idle the longest.
+    Sentinel clients connect and say nothing before they close, and anyone may connect a thousand
+    times and stay silent; so those who never sent anything go first, the longest silent of them
+    before others, then whoever has been idle the longest.
     """
 
     def __init__(self, places: int) -> None:

@@ -15,7 +15,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """A stored batch: all it takes to answer it once more.
+    """A stored batch. What it lost unkept is in the provenance of its first record alone.
 
     Its records are ``first_seq`` .. ``first_seq + total - 1``; the refused ones are quarantined.
     """

@@ -1,6 +1,8 @@
 """The state directory: its layout, its version and the lock that lets one daemon write to it.
 
-    VERSION lock journal/ custody/ evidence/ keys/ catalogue.db   (docs/formats.md, "State")
+    VERSION lock journal/ journal.high-water custody/ evidence/ keys/ catalogue.db machine-id
+
+(docs/formats.md, "State")
 
 Everything in it is private: directories 0700, files 0600.
 """

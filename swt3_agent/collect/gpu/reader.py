@@ -45,9 +45,7 @@ _RECOVERY_ACTION = 230
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
-# A driver that claims more than this is not believed: nvml.h knows 36 links.
-_MOST_GPUS = 256
-_MOST_LINKS = 64
+_MOST_LINKS = 64  # a driver that claims more is not believed: nvml.h knows 36
 
 
 class _Nvml:
