@@ -105,68 +105,6 @@ def tree_root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-class Frontier:
-    """Root of a growing log: keeps one hash for each complete subtree, at most 64.
-
-    ``append`` is amortised constant, ``root`` takes O(log n).
-    """
-
-    __slots__ = ("_peaks", "_size")
-
-    def __init__(self) -> None:
-        self._size = 0
-        self._peaks: list[bytes] = []  # roots of complete subtrees, largest first
-
-    @property
-    def size(self) -> int:
-        """Leaves so far."""
-        return self._size
-
-    def append(self, leaf: bytes) -> None:
-        """Add the hash of the next leaf."""
-        self.extend((leaf,))
-
-    def extend(self, leaves: Iterable[bytes]) -> None:
-        """Add the hashes of the next leaves, in order."""
-        hash_of, domain = sha256, _NODE_DOMAIN
-        peaks, size = self._peaks, self._size
-        for leaf in leaves:
-            node, complete = leaf, size
-            while complete & 1:
-                node = hash_of(domain + peaks.pop() + node).digest()
-                complete >>= 1
-            peaks.append(node)
-            size += 1
-        self._size = size
-
-    def append_subtree(self, root: bytes, size: int) -> None:
-        """Add a complete subtree of ``size`` leaves, a power of two that divides ``self.size``."""
-        if size < 1 or size & (size - 1) or self._size % size:
-            raise ValueError(f"a subtree of {size} leaves does not fit after {self._size}")
-        node, complete = root, self._size // size
-        while complete & 1:
-            node = node_hash(self._peaks.pop(), node)
-            complete >>= 1
-        self._peaks.append(node)
-        self._size += size
-
-    def root(self) -> bytes:
-        """Root of the log as it is now."""
-        if not self._peaks:
-            return EMPTY_ROOT
-        node = self._peaks[-1]
-        for peak in reversed(self._peaks[:-1]):
-            node = node_hash(peak, node)
-        return node
-
-    def copy(self) -> "Frontier":
-        """An independent frontier of the same leaves."""
-        other = Frontier()
-        other._size = self._size
-        other._peaks = self._peaks.copy()
-        return other
-
-
 def fold_range(complete_subtree: RangeHash, start: int, end: int) -> bytes:
     """Root of ``[start, end)`` from complete, aligned subtrees: O(log n) calls.
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from swt3_agent.protocol.log_tree import (
     EMPTY_ROOT,
-    Frontier,
     consistency_path,
     consistency_path_from,
     fold_range,
@@ -136,13 +135,7 @@ def test_consistency_paths_match_the_certificate_transparency_vectors(
 @pytest.mark.parametrize("size", range(SMALL))
 def test_roots_are_those_of_the_recursive_definition(size: int) -> None:
     leaves = some_leaves(size)
-    one_by_one, in_a_run = Frontier(), Frontier()
-    for leaf in leaves:
-        one_by_one.append(leaf)
-    in_a_run.extend(leaves)
-    roots = {tree_root(leaves), one_by_one.root(), in_a_run.root()}
-    assert roots == {naive_root(leaves)}
-    assert one_by_one.size == in_a_run.size == size
+    assert tree_root(leaves) == naive_root(leaves)
 
 
 @given(st.integers(1, SMALL), st.data())
@@ -302,29 +295,3 @@ def test_a_path_in_ten_million_leaves_asks_for_few_ranges() -> None:
     assert len(inclusion_path_from(range_hash, 7_654_321, 10_000_000)) <= 24
     assert len(consistency_path_from(range_hash, 7_654_321, 10_000_000)) <= 25
     assert len(asked) <= 49
-
-
-def test_a_frontier_takes_whole_subtrees() -> None:
-    leaves = some_leaves(21)
-    frontier = Frontier()
-    for start, span in ((0, 8), (8, 8), (16, 4)):
-        frontier.append_subtree(tree_root(leaves[start : start + span]), span)
-    frontier.append(leaves[20])
-    assert (frontier.size, frontier.root()) == (21, tree_root(leaves))
-
-
-@pytest.mark.parametrize("span", [0, 3, 4])
-def test_a_frontier_refuses_a_subtree_that_does_not_fit(span: int) -> None:
-    frontier = Frontier()
-    frontier.extend(some_leaves(2))
-    with pytest.raises(ValueError, match="does not fit"):
-        frontier.append_subtree(bytes(32), span)
-
-
-def test_a_copied_frontier_goes_its_own_way() -> None:
-    frontier = Frontier()
-    frontier.extend(some_leaves(5))
-    ahead = frontier.copy()
-    ahead.append(bytes(32))
-    assert frontier.root() == tree_root(some_leaves(5))
-    assert ahead.root() == tree_root([*some_leaves(5), bytes(32)])
