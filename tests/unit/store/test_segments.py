@@ -1,4 +1,5 @@
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.unit.store.records import append, draft, drafts, flip, forget_stop, t
 SIZE = SEGMENT_RECORDS + 1000
 SEALED = "0000000000000000.seg.zst"
 SECOND = "0000000000000001.seg"
+PATIENCE_S = 30.0  # for what comes in milliseconds, or not at all
 Copy = Callable[[], Path]
 
 
@@ -223,11 +225,14 @@ def test_a_last_segment_that_is_gone_is_missed(copy: Copy) -> None:
     assert shorter.value.code == "JOURNAL_SHORTER"
 
 
-def test_a_full_segment_is_counted_at_once(copy: Copy) -> None:
+def test_a_full_segment_is_counted_at_once(copy: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = threading.Event()  # sealing comes after counting, from whichever thread followed
+    monkeypatch.setattr(Sealer, "filled", lambda *_: counted.set())
     root = copy()
     with open_journal(root, readonly=False) as journal:
         append(journal, *(f"{n}" for n in range(SIZE, 2 * SEGMENT_RECORDS)))
         journal.follow()
+        assert counted.wait(PATIENCE_S)
         stated = (root / "journal.high-water").read_bytes()
     assert stated == b"%d\n" % (2 * SEGMENT_RECORDS)
 
