@@ -277,6 +277,8 @@ def _checked(settings: FileSettings, source: str) -> Config:
     )
     if agent.tpm.tcti is not None:
         _check_tcti(agent.tpm.tcti, "agent.tpm.tcti")
+    for key, path in (("agent.state_dir", agent.state_dir), ("agent.socket", agent.socket)):
+        require(bool(path), key, "is empty", "give a path, or leave the key out")
     require(
         agent.tpm.log_pcr in LOG_PCRS,
         "agent.tpm.log_pcr",

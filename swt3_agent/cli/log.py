@@ -18,6 +18,7 @@ from swt3_agent.store.journal import Journal
 from swt3_agent.store.state import existing_layout
 
 FOLLOW_INTERVAL_S = 0.2
+_UNSAFE = re.compile(r"[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 DEFAULT_WIDTH = 160  # characters; the payload of most anchors is longer
 _ONE_LINE = {ord("\n"): " ", ord("\r"): " "}  # between tokens; in text JSON has them escaped
 
@@ -50,7 +51,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def json_line(record: Record) -> str:
-    """One record as a JSON object; a JSON payload stands in it byte for byte as it is kept."""
+    """One record as a JSON object; a JSON payload stands in it as it is kept.
+
+    Only characters that end a line somewhere, or that a terminal obeys, are escaped: they stand
+    in strings alone, where the escape means the same.
+    """
     head = {
         "schema": "swt3-agent/log/1",
         "seq": record.seq,
@@ -59,7 +64,8 @@ def json_line(record: Record) -> str:
         "received_ns": record.received_ns,
         "provenance": json.loads(record.provenance),
     }
-    return f'{json.dumps(head, ensure_ascii=False)[:-1]}, "payload": {_payload(record)}}}'
+    line = f'{json.dumps(head, ensure_ascii=False)[:-1]}, "payload": {_payload(record)}}}'
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", line)
 
 
 def text_line(record: Record, width: int = DEFAULT_WIDTH) -> str:

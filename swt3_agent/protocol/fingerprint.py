@@ -128,7 +128,7 @@ def check_procedure(procedure: str) -> str:
     if not _PROCEDURE.fullmatch(procedure):
         raise FormatError(
             "BAD_FIELD",
-            f"procedure_id {procedure[:64]!a} is not of the form FAMILY-NAME.NUMBER",
+            "procedure_id is not of the form FAMILY-NAME.NUMBER",
             remedy="use a procedure id of the SWT3 catalogue, for instance AI-INF.1",
         )
     return procedure

@@ -15,6 +15,7 @@ from typing import Any
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 CLI_TIMEOUT_S = 120.0
+_TRIES = 100
 
 
 class AgentProcess:
@@ -180,9 +181,14 @@ class IntakeConnection:
         self._answers = self.socket.makefile("rb")
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and wait for its answer."""
-        self.socket.sendall(json.dumps(request).encode() + b"\n")
-        return self.read_answer()
+        """Send one request and wait for its answer; again where the disk was too slow to say."""
+        line = json.dumps(request).encode() + b"\n"
+        for _ in range(_TRIES):
+            self.socket.sendall(line)
+            answer = self.read_answer()
+            if answer.get("code") != "OUTCOME_UNKNOWN":
+                break
+        return answer
 
     def read_answer(self) -> dict[str, Any]:
         """The next answer; EOFError when the daemon has closed the connection."""

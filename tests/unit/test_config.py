@@ -91,6 +91,7 @@ def test_bad_yaml_is_refused(text: str, code: str) -> None:
         ("tenant_id: 'a:b'\n", "tenant_id"),
         ("clearing_level: 7\n", "clearing_level"),
         ("agent: {tpm: {log_pcr: 16}}\n", "agent.tpm.log_pcr"),
+        ("agent: {socket: ''}\n", "agent.socket"),
         ("agent: {tpm: {log_pcr: 7}}\n", "agent.tpm.log_pcr"),
         ("agent: {tpm: {timeout: 0}}\n", "agent.tpm.timeout"),
         ("agent: {tpm: {timeout: .inf}}\n", "agent.tpm.timeout"),

@@ -75,7 +75,8 @@ class _Check:
                     self._progress(self._next_seq, len(numbers) * SEGMENT_RECORDS)
         key.finish()
         catalogue.finish(self._next_seq)
-        if self._next_seq < committed:
+        unreadable = any(finding.code == "SEGMENT_UNREADABLE" for finding in self._findings)
+        if self._next_seq < committed and not unreadable:
             where = str(HighWater(self._layout.journal).path)
             detail = f"it counts {committed} records, and the journal holds {self._next_seq}"
             self._report("JOURNAL_SHORTER", where, detail)

@@ -125,6 +125,8 @@ RAW_PROMPTS = {
     "for a hash": with_member("ai_prompt_hash", _PROMPT),
     "for a response hash": with_member("ai_response_hash", _PROMPT),
     "for a factor": with_member("factor_a", _PROMPT),
+    "for the procedure": with_member("procedure_id", _PROMPT),
+    "for a signature": with_member("payload_signature", _PROMPT),
     "for the level": with_member("clearing_level", _PROMPT),
     "as a key": with_member("RAW PROMPT of a patient", "1")[:-1] + b',"factor_b":"x"}',
     "beside a missing factor": with_member("prompt", _PROMPT).replace(b'"factor_b":', b'"f":'),
@@ -163,7 +165,10 @@ def test_more_than_a_thousand_records_are_too_many(intake: RunningIntake, path: 
     with Peer(path) as peer:
         answer = peer.ask(submission(1001, 1))
         assert (answer["id"], answer["code"]) == ("request-1", "TOO_LARGE")
-        assert peer.ask(submission(1000, 2))["accepted"] == 1000
+        request = submission(1000, 2)
+        while (answer := peer.ask(request)).get("retryable"):
+            assert answer["code"] == "OUTCOME_UNKNOWN"  # a slow machine: the same batch again
+        assert answer["accepted"] == 1000
 
 
 def test_an_oversized_line_is_refused_and_the_connection_stays_usable(
