@@ -28,3 +28,11 @@ def test_json_keeps_the_payload_as_it_came_and_bytes_in_base64() -> None:
     assert json.loads(json_line(record(b"\xff")))["payload"] == {"base64": "/w=="}
     refused = json.loads(json_line(record(b'{"a":1}', Kind.QUARANTINE)))
     assert refused["payload"] == {"base64": "eyJhIjoxfQ=="}
+
+
+def test_json_stays_one_line_for_every_reader_and_means_the_same() -> None:
+    text = "a\u2028b\x9bc\u202ed"
+    line = json_line(record(json.dumps({"agent_id": text}, ensure_ascii=False).encode()))
+    assert line.isprintable()
+    assert len(line.splitlines()) == 1
+    assert json.loads(line)["payload"] == {"agent_id": text}
