@@ -182,9 +182,12 @@ class IntakeConnection:
 
     def ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """Send one request and wait for its answer; again where the disk was too slow to say."""
-        line = json.dumps(request).encode() + b"\n"
+        return self.ask_line(json.dumps(request).encode())
+
+    def ask_line(self, line: bytes) -> dict[str, Any]:
+        """The same with a request that was spelled out."""
         for _ in range(_TRIES):
-            self.socket.sendall(line)
+            self.socket.sendall(line + b"\n")
             answer = self.read_answer()
             if answer.get("code") != "OUTCOME_UNKNOWN":
                 break

@@ -21,8 +21,7 @@ def test_a_relayed_anchor_is_kept_byte_for_byte_and_proved_offline(
     request = submission(3, batch=1)
     line = json.dumps(request, separators=(",", ":")).replace('"factor_a":1', '"factor_a": 1.0')
     with IntakeConnection(agent.intake) as intake:
-        intake.socket.sendall(line.encode() + b"\n")
-        answer = intake.read_answer()
+        answer = intake.ask_line(line.encode())
     assert (answer["ok"], answer["accepted"], answer["rejected"]) == (True, 3, 0)
     sequence_number = answer["first_seq"] + 1
 
