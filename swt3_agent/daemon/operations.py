@@ -125,8 +125,7 @@ def prove(node: Node, record: str, hide_provenance: bool) -> dict[str, Any]:
 
 def _records_named(node: Node, record: str) -> list[int]:
     if _FINGERPRINT.fullmatch(record):
-        node.catalogue.catch_up()
-        found = list(node.catalogue.find_fingerprint(record.lower()))
+        found = node.catalogue.find_fingerprint(record.lower())
     elif _SEQUENCE_NUMBER.fullmatch(record):
         found = [int(record)] if int(record) < node.journal.size else []
     else:

@@ -86,6 +86,7 @@ class Witness(msgspec.Struct, frozen=True):
 
 
 LOWER_HEX = "0123456789abcdef"
+ANY_HEX = LOWER_HEX + "ABCDEF"
 HEX_FIELDS = (
     "anchor_fingerprint",
     "policy_version_hash",
@@ -121,7 +122,7 @@ def decode_witness(raw: bytes) -> Witness:
         _check_factor_range(witness)
     if "".join(filter(None, _hex_texts(witness))).strip(LOWER_HEX):
         _check_hex_texts(witness)
-    if witness.payload_signature and witness.payload_signature.strip(_ANY_HEX):
+    if witness.payload_signature and witness.payload_signature.strip(ANY_HEX):
         raise _bad_field("payload_signature", "is not hex")
     return witness
 
@@ -142,7 +143,6 @@ def encode_payload(payload: Mapping[str, object]) -> bytes:
 
 _EXACT = 2**53
 _LARGEST_DOUBLE = int(sys.float_info.max)
-_ANY_HEX = LOWER_HEX + "ABCDEF"
 _AT_PATH = re.compile(r"(?P<fault>.*) - at `\$\.(?P<field>.*)`", re.DOTALL)
 _MISSING = re.compile(r"Object missing required field `(?P<field>.*)`")
 

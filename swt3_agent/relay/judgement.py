@@ -21,13 +21,12 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bulk import prove_sound
 from swt3_agent.protocol.clearing import clear
 from swt3_agent.protocol.fingerprint import check_procedure, match_fingerprint
-from swt3_agent.protocol.payload import HEX_FIELDS, Witness, decode_witness
+from swt3_agent.protocol.payload import ANY_HEX, HEX_FIELDS, Witness, decode_witness
 from swt3_agent.relay.answers import Code
 from swt3_agent.relay.limits import IntakeLimits
 
 _FIELD_TYPES = {field.encode_name: field.type for field in msgspec.structs.fields(Witness)}
 _HEX = {*HEX_FIELDS, "payload_signature"}
-_ANY_HEX = "0123456789abcdefABCDEF"
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
 
@@ -108,7 +107,7 @@ def may_be_quarantined(payload: bytes, rules: Rules) -> bool:
             return False
         check_procedure(str(fields.get("procedure_id", "AI-INF.1")))
         for name, value in fields.items():
-            if isinstance(value, str) and name in _HEX and value.strip(_ANY_HEX):
+            if isinstance(value, str) and name in _HEX and value.strip(ANY_HEX):
                 return False
             if value is not None and not isinstance(value, int | float):
                 msgspec.convert(value, _FIELD_TYPES[name])

@@ -2,7 +2,6 @@
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,28 +15,9 @@ from swt3_agent.errors import TpmError
 from swt3_agent.protocol.record import Kind
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.support.agent import AgentProcess
-from tests.support.software_tpm import manufacture, short_directory, start_copy, tpm2
+from tests.support.software_tpm import tpm2
 
 NONCE = "00112233445566778899aabbccddeeff"
-
-
-@pytest.fixture(scope="module")
-def template() -> Iterator[Path]:
-    with short_directory() as directory:
-        yield manufacture(directory / "tpm")
-
-
-@pytest.fixture
-def room() -> Iterator[Path]:
-    with short_directory() as directory:
-        yield directory
-
-
-@pytest.fixture
-def swtpm(template: Path, room: Path) -> Iterator[SoftwareTpm]:
-    """A software TPM that runs; stop it, and start it again in ``room / "tpm"``."""
-    with start_copy(template, room / "tpm") as running:
-        yield running
 
 
 def settings(room: Path) -> Config:

@@ -6,27 +6,8 @@ import pytest
 from swt3_agent.protocol.checkpoint import QUOTED_PCRS
 from swt3_agent.tpm.client import Tpm
 from swt3_agent.tpm.software import SoftwareTpm
-from tests.support.software_tpm import manufacture, short_directory, start_copy
 
 OpenTpm = Callable[..., Tpm]
-
-
-@pytest.fixture(scope="session")
-def template() -> Iterator[Path]:
-    with short_directory() as directory:
-        yield manufacture(directory / "tpm")
-
-
-@pytest.fixture
-def room() -> Iterator[Path]:
-    with short_directory() as directory:
-        yield directory
-
-
-@pytest.fixture
-def swtpm(template: Path, room: Path) -> Iterator[SoftwareTpm]:
-    with start_copy(template, room / "tpm") as software_tpm:
-        yield software_tpm
 
 
 @pytest.fixture
