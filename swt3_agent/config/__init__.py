@@ -9,15 +9,28 @@ setting that its author believes in.
 import difflib
 import re
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
 
+from swt3_agent.config.settings import (
+    CustodySettings,
+    EnvironmentSettings,
+    GpuSettings,
+    HttpSettings,
+    Intervals,
+    LedgerSettings,
+    ModelSettings,
+    OpsSettings,
+    OutputSettings,
+    ReceiptSettings,
+    TpmSettings,
+)
 from swt3_agent.errors import ConfigError, FormatError
-from swt3_agent.protocol.checkpoint import DEFAULT_LOG_PCR, LOG_PCRS, quoted_pcrs
+from swt3_agent.protocol.checkpoint import LOG_PCRS, quoted_pcrs
 from swt3_agent.protocol.fingerprint import check_tenant
 
 DEFAULT_FILE = Path("/etc/swt3-agent/agent.yaml")
@@ -36,39 +49,6 @@ _MAX_TPM_TIMEOUT_S = 600
 _MAX_INTERVAL_S = 366 * 24 * 3600
 
 
-class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.tpm``: where the TPM is and which register chains the heads of the log."""
-
-    tcti: str | None = None
-    log_pcr: int = DEFAULT_LOG_PCR
-    timeout: float = 30.0
-
-
-class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.intervals``: seconds between two runs of each collector, and between heads."""
-
-    host: float = 3600.0
-    platform: float = 3600.0
-    gpu: float = 3600.0
-    weights: float = 3600.0
-    checkpoint: float = 10.0
-
-
-class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``agent.models``: a file or directory, and the digest it was approved with."""
-
-    name: str
-    path: str
-    approved: str | None = None
-
-
-class GpuSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.gpu``: how many accelerators there must be, and which NVML library is the one."""
-
-    expected: int | None = None
-    library: str | None = None
-
-
 class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``agent:`` in agent.yaml."""
 
@@ -78,6 +58,13 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     intervals: Intervals = Intervals()
     gpu: GpuSettings = GpuSettings()
     models: tuple[ModelSettings, ...] = ()
+    environment: EnvironmentSettings = EnvironmentSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    custody: CustodySettings = CustodySettings()
+    http: HttpSettings = HttpSettings()
+    ops: OpsSettings = OpsSettings()
+    receipts: ReceiptSettings = ReceiptSettings()
+    output: OutputSettings = OutputSettings()
 
 
 class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -90,18 +77,80 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Ledger:
+    """The ledger to deliver to. ``endpoint`` has no trailing slash; ``api_key`` is a secret."""
+
+    endpoint: str
+    api_key: str = field(repr=False)
+    settings: LedgerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """The key of ``payload_signature`` (docs/protocol.md 7.1); ``key`` is a secret."""
+
+    algorithm: str
+    key: str = field(repr=False)
+    key_id: str | None
+    key_version: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """Operational fields of every anchor that this node mints (docs/protocol.md 4)."""
+
+    cycle_id: str | None = None
+    policy_version: str | None = None
+    jurisdiction: str | None = None
+    legal_basis: str | None = None
+    purpose_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolPolicy:
+    """``mcp_policy``: what `check` lets a tool do (docs/protocol.md 13, 15)."""
+
+    allowlist: tuple[str, ...] = ()
+    blocklist: tuple[str, ...] = ()
+    max_velocity: str | None = None
+    max_chain_depth: int | None = None
+    rules: tuple[Mapping[str, object], ...] = ()
+    max_tokens_per_session: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """``policy`` and ``hardware``: what must be witnessed, and how fresh the hardware's word is."""
+
+    procedures: tuple[str, ...] = ()
+    attestation_freshness: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The settings in force, each checked."""
 
     tenant: str
     clearing_level: int
     agent_id: str | None
+    profile: str | None
+    ledger: Ledger | None
+    signing: SigningKey | None
+    labels: Labels
+    tools: ToolPolicy
+    required: Required
     state_dir: Path
     socket: Path
     tpm: TpmSettings
     intervals: Intervals
     gpu: GpuSettings
     models: tuple[ModelSettings, ...]
+    environment: EnvironmentSettings
+    custody: CustodySettings
+    http: HttpSettings
+    ops: OpsSettings
+    receipts: ReceiptSettings
+    output: OutputSettings
     source: str
 
     @property
@@ -336,11 +385,23 @@ def _checked(settings: FileSettings, source: str) -> Config:
         tenant=settings.tenant_id,
         clearing_level=settings.clearing_level,
         agent_id=settings.agent_id,
+        profile=None,
+        ledger=None,
+        signing=None,
+        labels=Labels(),
+        tools=ToolPolicy(),
+        required=Required(),
         state_dir=Path(agent.state_dir).absolute(),  # verbs find the daemon from any directory
         socket=Path(agent.socket).absolute(),
         tpm=agent.tpm,
         intervals=agent.intervals,
         gpu=agent.gpu,
         models=agent.models,
+        environment=agent.environment,
+        custody=agent.custody,
+        http=agent.http,
+        ops=agent.ops,
+        receipts=agent.receipts,
+        output=agent.output,
         source=source,
     )

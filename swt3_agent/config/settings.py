@@ -1,0 +1,107 @@
+"""The settings of agent.yaml below its top level, section by section: shapes and defaults.
+
+What a value may be is checked in one place, :mod:`swt3_agent.config`, which names the key.
+"""
+
+import msgspec
+
+from swt3_agent.protocol.checkpoint import DEFAULT_LOG_PCR
+
+
+class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.tpm``: where the TPM is and which register chains the heads of the log."""
+
+    tcti: str | None = None
+    log_pcr: int = DEFAULT_LOG_PCR
+    timeout: float = 30.0
+
+
+class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.intervals``: seconds between two runs of each collector, and between heads."""
+
+    host: float = 3600.0
+    platform: float = 3600.0
+    gpu: float = 3600.0
+    weights: float = 3600.0
+    environment: float = 3600.0
+    checkpoint: float = 10.0
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``agent.models``: a file or directory, and the digest it was approved with."""
+
+    name: str
+    path: str
+    approved: str | None = None
+
+
+class GpuSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.gpu``: how many accelerators there must be, and which NVML library is the one."""
+
+    expected: int | None = None
+    library: str | None = None
+
+
+class EnvironmentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.environment``: the limits of AI-ENV.1 (degrees C)."""
+
+    max_temperature: int = 85
+
+
+class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.ledger``: how the ledger that ``endpoint`` names is reached.
+
+    ``ca`` is a PEM file of the only authorities that are trusted (None: the system's),
+    ``certificate`` and ``key`` are PEM files of a client certificate. ``timeout`` in seconds.
+    """
+
+    ca: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+    timeout: float = 30.0
+    batch_records: int = 1000
+    batch_bytes: int = 512 * 1024
+
+
+class CustodySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.custody``: where what clearing removes is kept, and who may read it.
+
+    ``format``: ``log`` (encrypted, one file for many records) or ``files`` (a handoff file for each
+    record). ``recipients``: PEM files of the custodians' public keys. ``path`` None: in the state
+    directory.
+    """
+
+    format: str = "log"
+    path: str | None = None
+    recipients: tuple[str, ...] = ()
+
+
+class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.http``: the ledger's interface for clients that speak HTTP.
+
+    ``socket`` empty: none. ``port`` None: not on TCP; else on 127.0.0.1, and ``token_file`` holds
+    the bearer token that clients must show.
+    """
+
+    socket: str | None = None
+    port: int | None = None
+    token_file: str | None = None
+
+
+class OpsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.ops``: health and metrics; ``port`` None: not on TCP, else on 127.0.0.1."""
+
+    socket: str | None = None
+    port: int | None = None
+
+
+class ReceiptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.receipts``: PEM files of the importers' public keys whose receipts settle records."""
+
+    importers: tuple[str, ...] = ()
+
+
+class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.output``: ``json_lines`` prints every anchor of the agent on standard output."""
+
+    json_lines: bool = False
