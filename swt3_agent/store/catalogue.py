@@ -26,7 +26,7 @@ from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.high_water import refuse_shorter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
-from swt3_agent.store.segment_index import MAX_INTEGER, SegmentIndex, merge_run
+from swt3_agent.store.segment_index import FREQUENT, MAX_INTEGER, SegmentIndex, merge_run
 
 __all__ = ["BatchRow", "Catalogue", "HeadEntry", "KindCount", "Rejection"]
 
@@ -173,10 +173,44 @@ class Catalogue:
         """Counts of anchors by (procedure, verdict); the verdict of a relayed one is empty."""
         self.catch_up()
         with self._lock, _failing():
-            counts = Counter({(p, verdict): n for p, verdict, n in self._file.verdicts()})
+            counts = Counter({(p, verdict): n for p, verdict, n, _ in self._file.verdicts()})
             for index in self._in_memory():
                 counts.update(index.verdicts)
         return dict(counts)
+
+    def procedures(self) -> dict[str, tuple[int, int]]:
+        """Anchors of each procedure, minted and relayed: how many, and the last of them."""
+        self.catch_up()
+        found: dict[str, tuple[int, int]] = {}
+        with self._lock, _failing():
+            rows = self._file.verdicts()
+            for index in self._in_memory():
+                lasts = index.last_of_verdict
+                rows += [(*key, count, lasts[key]) for key, count in index.verdicts.items()]
+        for procedure, _, count, last in rows:
+            before, latest = found.get(procedure, (0, 0))
+            found[procedure] = before + count, max(latest, last)
+        return found
+
+    def last_of_procedure(self, procedure: str) -> int | None:
+        """Sequence number of the newest anchor of ``procedure``; None where there is none."""
+        found = self.procedures().get(procedure)
+        return None if found is None else found[1]
+
+    def records_of(self, kind: Kind, start: int = 0, stop: int | None = None) -> list[int]:
+        """Sequence numbers of the records of ``kind`` in ``[start, stop)``, in order.
+
+        Raises ValueError for the kinds that inference processes send: millions are no list.
+        """
+        if kind in FREQUENT:
+            raise ValueError(f"records of kind {kind.label} are not listed")
+        self.catch_up()
+        end = self._journal.size if stop is None else stop
+        with self._lock, _failing():
+            found = self._file.records_of(kind, start, end)
+            for index in self._in_memory():
+                found += index.records_of(kind)
+        return [seq for seq in found if start <= seq < end]
 
     def close(self) -> None:
         """Close the file; the segment that grows is indexed again at the next start."""

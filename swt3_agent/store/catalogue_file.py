@@ -22,12 +22,13 @@ from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import (
     BUCKETS,
     SegmentIndex,
+    absolute,
     bucket_of,
     entries_of,
     offset_of,
 )
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 IN_MEMORY = ":memory:"
 _SCHEMA = """
 CREATE TABLE meta (
@@ -45,8 +46,12 @@ CREATE TABLE batches (
 CREATE TABLE heads (note INTEGER PRIMARY KEY, size INTEGER NOT NULL, quote INTEGER);
 CREATE TABLE kinds (kind INTEGER PRIMARY KEY, count INTEGER NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE verdicts (
-    procedure TEXT NOT NULL, verdict TEXT NOT NULL, count INTEGER NOT NULL,
+    procedure TEXT NOT NULL, verdict TEXT NOT NULL, count INTEGER NOT NULL, last INTEGER NOT NULL,
     PRIMARY KEY (procedure, verdict)
+) WITHOUT ROWID;
+CREATE TABLE rare (
+    kind INTEGER NOT NULL, segment INTEGER NOT NULL, offsets BLOB NOT NULL,
+    PRIMARY KEY (kind, segment)
 ) WITHOUT ROWID;
 """
 _PRAGMAS = """
@@ -164,9 +169,13 @@ class CatalogueFile:
             ((kind, count, index.last_of_kind[kind]) for kind, count in index.kinds.items()),
         )
         self._writer.executemany(
-            "INSERT INTO verdicts VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
-            " SET count = count + excluded.count",
-            ((procedure, verdict, count) for (procedure, verdict), count in index.verdicts.items()),
+            "INSERT INTO verdicts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET count = count + excluded.count, last = excluded.last",
+            ((*key, count, index.last_of_verdict[key]) for key, count in index.verdicts.items()),
+        )
+        self._writer.executemany(
+            "INSERT INTO rare VALUES (?, ?, ?)",
+            ((kind, index.number, offsets.tobytes()) for kind, offsets in index.rare.items()),
         )
         run("UPDATE meta SET segments = ?, last_root = ?", (index.number + 1, root))
 
@@ -237,9 +246,18 @@ class CatalogueFile:
         """Kind, count and last sequence number."""
         return self._reader.execute("SELECT kind, count, last FROM kinds").fetchall()
 
-    def verdicts(self) -> list[tuple[str, str, int]]:
-        """Procedure, verdict and count."""
-        return self._reader.execute("SELECT procedure, verdict, count FROM verdicts").fetchall()
+    def verdicts(self) -> list[tuple[str, str, int, int]]:
+        """Procedure, verdict, count and last sequence number."""
+        return self._reader.execute("SELECT * FROM verdicts").fetchall()
+
+    def records_of(self, kind: int, start: int, stop: int) -> list[int]:
+        """The records of a rare kind in the segments from that of ``start`` to that of ``stop``."""
+        rows = self._reader.execute(
+            "SELECT segment, offsets FROM rare WHERE kind = ? AND segment BETWEEN ? AND ?"
+            " ORDER BY segment",
+            (kind, start // SEGMENT_RECORDS, stop // SEGMENT_RECORDS),
+        )
+        return [seq for segment, offsets in rows for seq in absolute(segment, array("H", offsets))]
 
     def close(self) -> None:
         self._reader.close()

@@ -1,7 +1,8 @@
 """What the catalogue keeps of one segment, built in memory from its records."""
 
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
 
@@ -18,6 +19,8 @@ _OFFSET_BITS = SEGMENT_RECORDS.bit_length() - 1
 _BUCKET_SHIFT = 40  # of 48 bits of fingerprint the first eight choose the bucket
 _ANCHORS = frozenset({int(Kind.MINTED), int(Kind.RELAYED)})
 _CHECKPOINT = int(Kind.CHECKPOINT)
+FREQUENT = frozenset({int(Kind.RELAYED), int(Kind.OPAQUE)})
+"""Kinds of which inference processes send millions; where all others lie is listed."""
 MAX_INTEGER = 2**63 - 1
 
 
@@ -80,6 +83,9 @@ class SegmentIndex:
         self.kinds: Counter[int] = Counter()
         self.last_of_kind: dict[int, int] = {}
         self.verdicts: Counter[tuple[str, str]] = Counter()
+        self.last_of_verdict: dict[tuple[str, str], int] = {}
+        self.rare: dict[int, array[int]] = {}
+        """Kind: offsets of its records in the segment; of the kinds that are not ``FREQUENT``."""
 
     @property
     def is_full(self) -> bool:
@@ -91,6 +97,8 @@ class SegmentIndex:
         for kind in set(kinds):
             self.kinds[kind] += kinds.count(kind)
             self.last_of_kind[kind] = records.first_seq + kinds.rindex(kind)
+            if kind not in FREQUENT:
+                self._add_rare(kind, kinds, offset_of(records.first_seq))
         start = 0
         for source, stop in _runs(records.contents):
             self._add_batch(source.batch_key, records.first_seq + start, records.first_seq + stop)
@@ -109,10 +117,15 @@ class SegmentIndex:
             if entry >> _OFFSET_BITS == fingerprint
         ]
 
+    def records_of(self, kind: int) -> list[int]:
+        """Sequence numbers of the records of ``kind``, which is none of ``FREQUENT``, in order."""
+        return absolute(self.number, self.rare.get(kind, ()))
+
     def _add_anchors(self, records: RecordSlice, start: int, stop: int, verdict: str) -> None:
         """Every anchor passes here: one tight loop."""
         fingerprints, decode = self.fingerprints, _decode_anchor
         procedures: list[str] = []
+        last_place: dict[str, int] = {}
         offset = offset_of(records.first_seq)
         for place in range(start, stop):
             if records.kinds[place] not in _ANCHORS:
@@ -126,8 +139,17 @@ class SegmentIndex:
                 entry = fingerprint << _OFFSET_BITS | offset + place
                 fingerprints[fingerprint >> _BUCKET_SHIFT].append(entry)
             procedures.append(anchor.procedure_id)
+            last_place[anchor.procedure_id] = place
         for procedure, count in Counter(procedures).items():
             self.verdicts[procedure, verdict] += count
+            self.last_of_verdict[procedure, verdict] = records.first_seq + last_place[procedure]
+
+    def _add_rare(self, kind: int, kinds: bytes, offset: int) -> None:
+        offsets = self.rare.setdefault(kind, array("H"))
+        place = kinds.find(kind)
+        while place >= 0:
+            offsets.append(offset + place)
+            place = kinds.find(kind, place + 1)
 
     def _add_batch(self, key: tuple[str, int] | None, first: int, end: int) -> None:
         if key is not None:
@@ -166,6 +188,12 @@ def bucket_of(fingerprint: int) -> int:
 def offset_of(entry: int) -> int:
     """Where in its segment the record of ``entry`` is."""
     return entry & (SEGMENT_RECORDS - 1)
+
+
+def absolute(segment: int, offsets: Iterable[int]) -> list[int]:
+    """Sequence numbers of the records at ``offsets`` of a segment."""
+    first_seq = segment * SEGMENT_RECORDS
+    return [first_seq + offset for offset in offsets]
 
 
 def entries_of(fingerprint: int) -> tuple[int, int]:

@@ -5,10 +5,11 @@ from array import array
 from collections import Counter
 from pathlib import Path
 
+from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue_file import CatalogueFile
 from swt3_agent.store.fsck.findings import Report
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
-from swt3_agent.store.segment_index import SegmentIndex
+from swt3_agent.store.segment_index import FREQUENT, SegmentIndex
 
 
 class CatalogueChecker:
@@ -19,6 +20,8 @@ class CatalogueChecker:
         self._report = report
         self._kinds: Counter[int] = Counter()
         self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._last_of_kind: dict[int, int] = {}
+        self._last_of_verdict: dict[tuple[str, str], int] = {}
         self._file: CatalogueFile | None = None
         self._segments = 0
         self._compared = 0
@@ -48,6 +51,8 @@ class CatalogueChecker:
             self._other_log = root != self._last_root
         self._kinds.update(index.kinds)
         self._verdicts.update(index.verdicts)
+        self._last_of_kind.update(index.last_of_kind)
+        self._last_of_verdict.update(index.last_of_verdict)
         self._compared += 1
 
     def finish(self, size: int) -> None:
@@ -69,20 +74,22 @@ class CatalogueChecker:
             for differs in self._differing:
                 self._report("CATALOGUE_DIFFERS", str(self._path), differs)
         try:
-            kinds = {kind: count for kind, count, _ in file.kinds()}
-            verdicts = {(p, verdict): count for p, verdict, count in file.verdicts()}
+            wrong = self._sums_differ(file)
             seen = self._compared == self._segments == file.position()[0]  # last: it may grow
-            if (
-                seen
-                and not self._other_log
-                and (kinds != self._kinds or verdicts != self._verdicts)
-            ):
+            if seen and wrong and not self._other_log:
                 self._report("CATALOGUE_DIFFERS", str(self._path), "its counts are wrong")
         except sqlite3.Error as error:
             self._unreadable(error)
         finally:
             file.close()
             self._file = None
+
+    def _sums_differ(self, file: CatalogueFile) -> bool:
+        kinds = {kind: (count, self._last_of_kind[kind]) for kind, count in self._kinds.items()}
+        verdicts = {key: (n, self._last_of_verdict[key]) for key, n in self._verdicts.items()}
+        return kinds != {kind: (count, last) for kind, count, last in file.kinds()} or verdicts != {
+            (procedure, verdict): (n, last) for procedure, verdict, n, last in file.verdicts()
+        }
 
     def _differences(self, file: CatalogueFile, index: SegmentIndex) -> str:
         for bucket, entries in enumerate(index.fingerprints):
@@ -94,6 +101,12 @@ class CatalogueChecker:
                 return "batches of segment"
         if any(file.size_of_head(note) != size for note, size in index.notes.items()):
             return "heads of segment"
+        first = index.number * SEGMENT_RECORDS
+        for kind in Kind:
+            if kind not in FREQUENT and (
+                file.records_of(kind, first, first) != index.records_of(kind)
+            ):
+                return "rare kinds of segment"
         return ""
 
     def _unreadable(self, error: Exception) -> None:

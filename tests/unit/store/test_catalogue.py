@@ -164,6 +164,41 @@ def test_records_are_counted_by_kind_and_by_verdict(open_journal: OpenJournal) -
         assert catalogue.last_of_kind(Kind.BOOT) is None
 
 
+def test_procedures_are_counted_over_minted_and_relayed_with_the_last_of_each(
+    open_journal: OpenJournal,
+) -> None:
+    journal = open_journal()
+    with Catalogue.open(None, journal) as catalogue:
+        assert catalogue.procedures() == {}
+        put(journal, anchor("aaaaaaaaaaaa"), anchor("aaaaaaaaaaab"), rejected(1, 0))
+        put(journal, anchor("aaaaaaaaaaac", "AI-HW.1", verdict="FAIL"))
+        put(journal, anchor("aaaaaaaaaaad", verdict="PASS"), anchor("aaaaaaaaaaae", "AI-MDL.2"))
+        put(journal, anchor("aaaaaaaaaaaf", "AI-HW.1", verdict="PASS"))
+        assert catalogue.procedures() == {
+            "AI-INF.1": (3, 4),
+            "AI-HW.1": (2, 6),
+            "AI-MDL.2": (1, 5),
+        }
+        assert catalogue.last_of_procedure("AI-HW.1") == 6
+        assert catalogue.last_of_procedure("AI-HW.3") is None
+
+
+def test_records_of_the_rare_kinds_are_listed(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    with Catalogue.open(None, journal) as catalogue:
+        put(journal, anchor("aaaaaaaaaaaa"), draft("{}", Kind.EVIDENCE), rejected(1, 0))
+        put(journal, draft("{}", Kind.EVIDENCE), draft("{}", Kind.BOOT), draft("{}", Kind.EVIDENCE))
+        assert catalogue.records_of(Kind.EVIDENCE) == [1, 3, 5]
+        assert catalogue.records_of(Kind.EVIDENCE, 2, 5) == [3]
+        assert catalogue.records_of(Kind.EVIDENCE, 3) == [3, 5]
+        assert catalogue.records_of(Kind.QUARANTINE) == [2]
+        assert catalogue.records_of(Kind.BOOT, 0, 0) == []
+        assert catalogue.records_of(Kind.RECEIPT) == []
+        for kind in (Kind.RELAYED, Kind.OPAQUE):
+            with pytest.raises(ValueError, match=kind.label):
+                catalogue.records_of(kind)
+
+
 @pytest.fixture(scope="module")
 def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A log of more than one segment: batches of 500, one of them across the boundary."""
@@ -190,6 +225,10 @@ def answers(catalogue: Catalogue) -> list[object]:
         catalogue.heads(),
         catalogue.kinds(),
         catalogue.verdicts(),
+        catalogue.procedures(),
+        catalogue.records_of(Kind.CHECKPOINT),
+        catalogue.records_of(Kind.CHECKPOINT, 1),
+        catalogue.records_of(Kind.CHECKPOINT, 0, SEGMENT_RECORDS),
     ]
 
 
@@ -200,6 +239,7 @@ def test_what_is_in_the_file_answers_like_what_is_in_memory(long_log: Path, tmp_
             first = answers(catalogue)
             assert catalogue._full == []
         fingerprints, batches = first[:6], first[6:11]
+        assert first[-3:] == [[0, journal.size - 8], [journal.size - 8], [0]]
         assert fingerprints[:2] == [[1, journal.size - 7], [4, journal.size - 4]]
         assert fingerprints[2:] == [[65_535], [65_536], [66_001], []]
         crossing = (SEGMENT_RECORDS - 1) // 500
