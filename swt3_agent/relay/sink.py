@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from swt3_agent.protocol.custody import CustodyEntry
 from swt3_agent.protocol.record import Kind
 
 Draft = tuple[Kind, bytes, bytes]
@@ -36,12 +37,18 @@ class RecordSink(Protocol):
     intake calls them on a thread of its own and never from the event loop.
     """
 
-    def append(self, drafts: Sequence[Draft]) -> "Future[Commit]":
+    def append(
+        self, drafts: Sequence[Draft], withheld: Sequence[CustodyEntry] = ()
+    ) -> "Future[Commit]":
         """Store ``drafts`` in this order, all or none; returns at once.
 
+        ``withheld`` is what clearing removed from them: it is durable in custody before any of
+        them is stored.
+
         Raises JournalError (BUSY) at once when too much waits already. The future fails with
-        JournalError: DISK_FULL when nothing was stored for want of space, any other code when it
-        is not known whether it was.
+        JournalError: DISK_FULL when nothing was stored for want of space, a code that starts with
+        ``CUSTODY_`` when custody could not take what was withheld and so nothing was stored, any
+        other code when it is not known whether it was.
         """
         ...
 
