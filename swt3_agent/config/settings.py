@@ -27,12 +27,36 @@ class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     checkpoint: float = 10.0
 
 
-class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One of ``agent.models``: a file or directory, and the digest it was approved with."""
+class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of a model's ``adapters``: the directory of a PEFT adapter, from / on or relative to the
+    model's path, and the digest (64 hex digits) it was approved with."""
 
     name: str
     path: str
     approved: str | None = None
+
+
+class WeightFileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of a model's ``files``: its path within the model, and the SHA-256 (64 hex digits) that
+    it was approved with, as sha256sum prints it and model hubs publish it."""
+
+    path: str
+    sha256: str
+
+
+class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``agent.models``: a file or directory, and the digest it was approved with.
+
+    ``stage`` is where the model is in its life: design, development, testing, deployment,
+    monitoring or decommission.
+    """
+
+    name: str
+    path: str
+    approved: str | None = None
+    stage: str | None = None
+    files: tuple[WeightFileSettings, ...] = ()
+    adapters: tuple[AdapterSettings, ...] = ()
 
 
 class GpuSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
