@@ -116,6 +116,7 @@ class ToolPolicy:
     max_chain_depth: int | None = None
     rules: tuple[Mapping[str, object], ...] = ()
     max_tokens_per_session: int | None = None
+    fail_secure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +157,27 @@ class Config:
     @property
     def control_socket(self) -> Path:
         """Beside the intake socket: ``intake.sock`` -> ``control.sock``, ``x`` -> ``x.control``."""
+        return self._beside("control")
+
+    @property
+    def http_socket(self) -> Path | None:
+        """``agent.http.socket``; where nothing is said, beside the intake socket. None: none."""
+        return self._chosen(self.http.socket, "http")
+
+    @property
+    def ops_socket(self) -> Path | None:
+        """``agent.ops.socket``; where nothing is said, beside the intake socket. None: none."""
+        return self._chosen(self.ops.socket, "ops")
+
+    def _chosen(self, setting: str | None, name: str) -> Path | None:
+        if setting is None:
+            return self._beside(name)
+        return Path(setting).absolute() if setting else None
+
+    def _beside(self, name: str) -> Path:
         if self.socket.name == DEFAULT_SOCKET.name:
-            return self.socket.with_name("control.sock")
-        return self.socket.with_name(self.socket.name + ".control")
+            return self.socket.with_name(f"{name}.sock")
+        return self.socket.with_name(f"{self.socket.name}.{name}")
 
     @property
     def quoted_pcrs(self) -> tuple[int, ...]:
