@@ -1,41 +1,105 @@
-"""The two sockets of the daemon, listening before anything is recorded: a start that cannot
-succeed leaves nothing in the log."""
+"""The sockets of the daemon, listening before anything is recorded: a start that cannot succeed
+leaves nothing in the log."""
 
-from collections.abc import Iterator
+import errno
+import os
+import socket
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from swt3_agent.config import DEFAULT_SOCKET, Config
 from swt3_agent.daemon.control import OPERATORS
+from swt3_agent.daemon.inherited import inherited_sockets
 from swt3_agent.errors import StateError
-from swt3_agent.relay.intake import Listener, listen
+from swt3_agent.relay.intake import BACKLOG, CLIENT_GROUP, Listener, listen
 
 RUNTIME_DIRECTORY = DEFAULT_SOCKET.parent
+LOOPBACK = "127.0.0.1"
+NAMES = ("intake", "http", "control", "ops", "http-tcp", "ops-tcp")
+"""As socket units call them (FileDescriptorName=)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """Both listen: what connects waits until it is served."""
+    """All listen: what connects waits until it is served. None where one is switched off."""
 
     intake: Listener
     control: Listener
+    http: Listener | None
+    ops: Listener | None
+    http_tcp: socket.socket | None
+    ops_tcp: socket.socket | None
 
 
 @contextmanager
-def open_sockets(config: Config) -> Iterator[Sockets]:
+def open_sockets(
+    config: Config, environ: MutableMapping[str, str] = os.environ
+) -> Iterator[Sockets]:
     """The sockets that ``config`` names; they and their files are gone afterwards.
 
-    Raises StateError as :func:`swt3_agent.relay.intake.listen` does.
+    One that a service manager passed stands for the configured one; its file is left alone.
+    Raises StateError as :func:`swt3_agent.relay.intake.listen` and
+    :func:`swt3_agent.daemon.inherited.inherited_sockets` do.
     """
-    if config.socket.parent == RUNTIME_DIRECTORY:
-        make_runtime_directory(RUNTIME_DIRECTORY)
     with ExitStack() as closing:
-        intake = listen(config.socket)
-        closing.callback(_close, intake)
-        control = listen(config.control_socket, OPERATORS)
-        closing.callback(_close, control)
-        yield Sockets(intake, control)
+        passed = inherited_sockets(environ, NAMES)
+        for sock in passed.values():
+            closing.callback(sock.close)
+
+        def unix(name: str, path: Path, group: str) -> Listener:
+            if name in passed:
+                return Listener(passed[name], Path(passed[name].getsockname()), inode=0)
+            if path.parent == RUNTIME_DIRECTORY:
+                make_runtime_directory(RUNTIME_DIRECTORY)
+            listener = listen(path, group)
+            closing.callback(_close, listener)
+            return listener
+
+        def chosen(name: str, path: Path | None, group: str) -> Listener | None:
+            if path is None and name not in passed:
+                return None
+            return unix(name, path or Path(), group)
+
+        def tcp(name: str, port: int | None) -> socket.socket | None:
+            if name in passed or port is None:
+                return passed.get(name)
+            sock = listen_on_loopback(port)
+            closing.callback(sock.close)
+            return sock
+
+        yield Sockets(
+            intake=unix("intake", config.socket, CLIENT_GROUP),
+            control=unix("control", config.control_socket, OPERATORS),
+            http=chosen("http", config.http_socket, CLIENT_GROUP),
+            ops=chosen("ops", config.ops_socket, OPERATORS),
+            http_tcp=tcp("http-tcp", config.http.port),
+            ops_tcp=tcp("ops-tcp", config.ops.port),
+        )
+
+
+def listen_on_loopback(port: int) -> socket.socket:
+    """Listen on 127.0.0.1, never on an address that a network reaches.
+
+    Raises StateError SOCKET_IN_USE or SOCKET_DENIED.
+    """
+    try:
+        sock = socket.create_server((LOOPBACK, port), backlog=BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise StateError(
+                "SOCKET_IN_USE",
+                f"another program listens on {LOOPBACK}:{port}",
+                remedy="stop it, or choose another port",
+            ) from error
+        raise StateError(
+            "SOCKET_DENIED",
+            f"{LOOPBACK}:{port} cannot be listened on: {error.strerror}",
+            remedy="choose a port above 1023 that nobody uses",
+        ) from error
+    sock.setblocking(False)
+    return sock
 
 
 def make_runtime_directory(directory: Path) -> None:

@@ -1,11 +1,13 @@
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from swt3_agent.config import load_config
-from swt3_agent.daemon.sockets import make_runtime_directory, open_sockets
+from swt3_agent.config import Config, load_config
+from swt3_agent.config.settings import HttpSettings
+from swt3_agent.daemon.sockets import listen_on_loopback, make_runtime_directory, open_sockets
 from swt3_agent.errors import StateError
 
 
@@ -26,12 +28,36 @@ def test_where_it_cannot_be_made_the_remedy_names_the_setting(tmp_path: Path) ->
     assert "SWT3_AGENT_SOCKET" in caught.value.remedy
 
 
-def test_both_sockets_or_none(tmp_path: Path) -> None:
-    config = load_config({"SWT3_AGENT_SOCKET": str(tmp_path / "intake.sock")})
-    with open_sockets(config):
-        assert {path.name for path in tmp_path.iterdir()} == {"intake.sock", "control.sock"}
+ALL = {"intake.sock", "control.sock", "http.sock", "ops.sock"}
+
+
+def config_in(directory: Path, **http: object) -> Config:
+    config = load_config({"SWT3_AGENT_SOCKET": str(directory / "intake.sock")})
+    return replace(config, http=HttpSettings(**http))  # type: ignore[arg-type]  # a test's shorthand
+
+
+def test_all_sockets_or_none(tmp_path: Path) -> None:
+    config = config_in(tmp_path)
+    with open_sockets(config, {}):
+        assert {path.name for path in tmp_path.iterdir()} == ALL
     assert not list(tmp_path.iterdir())
     (tmp_path / "control.sock").write_text("mine")
-    with pytest.raises(StateError), open_sockets(config):
+    with pytest.raises(StateError), open_sockets(config, {}):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["control.sock"]
+
+
+def test_http_can_be_switched_off(tmp_path: Path) -> None:
+    with open_sockets(config_in(tmp_path, socket=""), {}) as sockets:
+        assert sockets.http is None
+        assert {path.name for path in tmp_path.iterdir()} == ALL - {"http.sock"}
+
+
+def test_tcp_is_loopback_only_and_says_who_else_holds_the_port(tmp_path: Path) -> None:
+    with listen_on_loopback(0) as taken:
+        address, port = taken.getsockname()
+        assert address == "127.0.0.1"
+        with pytest.raises(StateError) as caught, open_sockets(config_in(tmp_path, port=port), {}):
+            pass
+    assert caught.value.code == "SOCKET_IN_USE"
+    assert not list(tmp_path.iterdir())
