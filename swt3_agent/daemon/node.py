@@ -37,6 +37,7 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.settlements import Settlements
 from swt3_agent.store.state import StateDirectory
 from swt3_agent.telemetry import fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
@@ -129,6 +130,7 @@ class Node:
         layout = state.layout
         self.journal = self._closing.enter_context(Journal.open(layout.journal, layout.keys))
         self.catalogue = self._closing.enter_context(Catalogue.open(layout.catalogue, self.journal))
+        self.settlements = Settlements(self.journal, self.catalogue)
         self.evidence = EvidenceStore(layout.evidence)
         self.node_id = find_node_id(layout.root)
         self.log_id = stated_log_id(self.journal) if self.journal.size else secrets.token_hex(16)

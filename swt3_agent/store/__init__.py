@@ -13,6 +13,7 @@ journal           the log as others see it
 catalogue         look-ups: ``segment_index`` in memory, then ``catalogue_file``;
                   ``fresh_batches`` for what was committed a moment ago
 heads             checkpoints: ``head_records`` in the journal, ``head_chain`` after a start
+settlements       what a ledger or an importer answered: ``receipt_records`` in the journal
 proofs            one record, its path and its head
 fsck              every byte checked, and any damage named
 """
