@@ -21,6 +21,7 @@ from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.node_tpm import NodeTpm
+from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import (
     findings_content,
     key_content,
@@ -48,15 +49,6 @@ MOST_FINDINGS = 100
 """Kept for `status`; the log has every one of them."""
 
 OWN_PROVENANCE = canonical_json({"listener": "agent"})
-
-
-@dataclass(frozen=True, slots=True)
-class LastRun:
-    """What a collector's last run came to."""
-
-    outcomes: tuple[str, ...]
-    utc_ms: int
-    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +257,8 @@ class Node:
             if watched.collector.name == PlatformCollector.name:
                 self.reach_tpm()  # else it would attest to a TPM that signs no head
             results = self.pipeline.run(watched.collector, watched.appraise, watched.expected)
-            outcomes = tuple(result.appraisal.outcome.value for result in results)
-            duration_ms = results[0].duration_ms if results else 0
             now_ms = time.time_ns() // 1_000_000
-            self.last_runs[name] = LastRun(outcomes, now_ms, duration_ms)
+            self.last_runs[name] = last_run(self.journal, results, self.last_runs.get(name), now_ms)
             attestations += results
         return attestations
 
