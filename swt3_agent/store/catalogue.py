@@ -197,9 +197,12 @@ class Catalogue:
         found = self.procedures().get(procedure)
         return None if found is None else found[1]
 
-    def records_of(self, kind: Kind, start: int = 0, stop: int | None = None) -> list[int]:
+    def records_of(
+        self, kind: Kind, start: int = 0, stop: int | None = None, *, collector: str = ""
+    ) -> list[int]:
         """Sequence numbers of the records of ``kind`` in ``[start, stop)``, in order.
 
+        ``collector``: only the evidence that this one brought.
         Raises ValueError for the kinds that inference processes send: millions are no list.
         """
         if kind in FREQUENT:
@@ -207,9 +210,9 @@ class Catalogue:
         self.catch_up()
         end = self._journal.size if stop is None else stop
         with self._lock, _failing():
-            found = self._file.records_of(kind, start, end)
+            found = self._file.records_of(kind, collector, start, end)
             for index in self._in_memory():
-                found += index.records_of(kind)
+                found += index.records_of(kind, collector)
         return [seq for seq in found if start <= seq < end]
 
     def close(self) -> None:

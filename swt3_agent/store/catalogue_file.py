@@ -50,8 +50,9 @@ CREATE TABLE verdicts (
     PRIMARY KEY (procedure, verdict)
 ) WITHOUT ROWID;
 CREATE TABLE rare (
-    kind INTEGER NOT NULL, segment INTEGER NOT NULL, offsets BLOB NOT NULL,
-    PRIMARY KEY (kind, segment)
+    kind INTEGER NOT NULL, collector TEXT NOT NULL, segment INTEGER NOT NULL,
+    offsets BLOB NOT NULL,
+    PRIMARY KEY (kind, collector, segment)
 ) WITHOUT ROWID;
 """
 _PRAGMAS = """
@@ -174,8 +175,8 @@ class CatalogueFile:
             ((*key, count, index.last_of_verdict[key]) for key, count in index.verdicts.items()),
         )
         self._writer.executemany(
-            "INSERT INTO rare VALUES (?, ?, ?)",
-            ((kind, index.number, offsets.tobytes()) for kind, offsets in index.rare.items()),
+            "INSERT INTO rare VALUES (?, ?, ?, ?)",
+            ((*key, index.number, offsets.tobytes()) for key, offsets in index.rare.items()),
         )
         run("UPDATE meta SET segments = ?, last_root = ?", (index.number + 1, root))
 
@@ -250,12 +251,12 @@ class CatalogueFile:
         """Procedure, verdict, count and last sequence number."""
         return self._reader.execute("SELECT * FROM verdicts").fetchall()
 
-    def records_of(self, kind: int, start: int, stop: int) -> list[int]:
+    def records_of(self, kind: int, collector: str, start: int, stop: int) -> list[int]:
         """The records of a rare kind in the segments from that of ``start`` to that of ``stop``."""
         rows = self._reader.execute(
-            "SELECT segment, offsets FROM rare WHERE kind = ? AND segment BETWEEN ? AND ?"
-            " ORDER BY segment",
-            (kind, start // SEGMENT_RECORDS, stop // SEGMENT_RECORDS),
+            "SELECT segment, offsets FROM rare WHERE kind = ? AND collector = ?"
+            " AND segment BETWEEN ? AND ? ORDER BY segment",
+            (kind, collector, start // SEGMENT_RECORDS, stop // SEGMENT_RECORDS),
         )
         return [seq for segment, offsets in rows for seq in absolute(segment, array("H", offsets))]
 

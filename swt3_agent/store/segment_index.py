@@ -18,7 +18,7 @@ BUCKETS = 256
 _OFFSET_BITS = SEGMENT_RECORDS.bit_length() - 1
 _BUCKET_SHIFT = 40  # of 48 bits of fingerprint the first eight choose the bucket
 _ANCHORS = frozenset({int(Kind.MINTED), int(Kind.RELAYED)})
-_CHECKPOINT = int(Kind.CHECKPOINT)
+_CHECKPOINT, _EVIDENCE = int(Kind.CHECKPOINT), int(Kind.EVIDENCE)
 FREQUENT = frozenset({int(Kind.RELAYED), int(Kind.OPAQUE)})
 """Kinds of which inference processes send millions; where all others lie is listed."""
 MAX_INTEGER = 2**63 - 1
@@ -45,6 +45,10 @@ class _Anchor(msgspec.Struct, gc=False):
     anchor_fingerprint: str = ""
 
 
+class _EvidencePayload(msgspec.Struct, gc=False):
+    collector: str = ""
+
+
 class _CheckpointPayload(msgspec.Struct, gc=False):
     body: str = ""
     of: int = -1
@@ -53,6 +57,7 @@ class _CheckpointPayload(msgspec.Struct, gc=False):
 _NOTHING = Provenance()
 _decode_provenance = msgspec.json.Decoder(Provenance).decode
 _decode_anchor = msgspec.json.Decoder(_Anchor).decode
+_decode_evidence = msgspec.json.Decoder(_EvidencePayload).decode
 _decode_checkpoint = msgspec.json.Decoder(_CheckpointPayload).decode
 
 
@@ -84,8 +89,9 @@ class SegmentIndex:
         self.last_of_kind: dict[int, int] = {}
         self.verdicts: Counter[tuple[str, str]] = Counter()
         self.last_of_verdict: dict[tuple[str, str], int] = {}
-        self.rare: dict[int, array[int]] = {}
-        """Kind: offsets of its records in the segment; of the kinds that are not ``FREQUENT``."""
+        self.rare: dict[tuple[int, str], array[int]] = {}
+        """(kind, ""): offsets in the segment of all its records, for kinds that are not
+        ``FREQUENT``; (evidence, collector): of those that this collector brought."""
 
     @property
     def is_full(self) -> bool:
@@ -98,7 +104,7 @@ class SegmentIndex:
             self.kinds[kind] += kinds.count(kind)
             self.last_of_kind[kind] = records.first_seq + kinds.rindex(kind)
             if kind not in FREQUENT:
-                self._add_rare(kind, kinds, offset_of(records.first_seq))
+                self._add_rare(kind, kinds, records)
         start = 0
         for source, stop in _runs(records.contents):
             self._add_batch(source.batch_key, records.first_seq + start, records.first_seq + stop)
@@ -117,9 +123,9 @@ class SegmentIndex:
             if entry >> _OFFSET_BITS == fingerprint
         ]
 
-    def records_of(self, kind: int) -> list[int]:
+    def records_of(self, kind: int, collector: str = "") -> list[int]:
         """Sequence numbers of the records of ``kind``, which is none of ``FREQUENT``, in order."""
-        return absolute(self.number, self.rare.get(kind, ()))
+        return absolute(self.number, self.rare.get((kind, collector), ()))
 
     def _add_anchors(self, records: RecordSlice, start: int, stop: int, verdict: str) -> None:
         """Every anchor passes here: one tight loop."""
@@ -144,11 +150,13 @@ class SegmentIndex:
             self.verdicts[procedure, verdict] += count
             self.last_of_verdict[procedure, verdict] = records.first_seq + last_place[procedure]
 
-    def _add_rare(self, kind: int, kinds: bytes, offset: int) -> None:
-        offsets = self.rare.setdefault(kind, array("H"))
+    def _add_rare(self, kind: int, kinds: bytes, records: RecordSlice) -> None:
+        offset = offset_of(records.first_seq)
         place = kinds.find(kind)
         while place >= 0:
-            offsets.append(offset + place)
+            self.rare.setdefault((kind, ""), array("H")).append(offset + place)
+            if kind == _EVIDENCE and (collector := _collector_of(records.contents[place][1])):
+                self.rare.setdefault((kind, collector), array("H")).append(offset + place)
             place = kinds.find(kind, place + 1)
 
     def _add_batch(self, key: tuple[str, int] | None, first: int, end: int) -> None:
@@ -170,6 +178,13 @@ class SegmentIndex:
                     self.quotes.append((checkpoint.of, seq))
             except (msgspec.MsgspecError, FormatError):
                 continue
+
+
+def _collector_of(payload: bytes) -> str:
+    try:
+        return _decode_evidence(payload).collector
+    except msgspec.MsgspecError:
+        return ""
 
 
 def _runs(contents: list[tuple[bytes, bytes]]) -> Iterator[tuple[Provenance, int]]:

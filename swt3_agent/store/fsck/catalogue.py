@@ -102,11 +102,11 @@ class CatalogueChecker:
         if any(file.size_of_head(note) != size for note, size in index.notes.items()):
             return "heads of segment"
         first = index.number * SEGMENT_RECORDS
-        for kind in Kind:
-            if kind not in FREQUENT and (
-                file.records_of(kind, first, first) != index.records_of(kind)
-            ):
-                return "rare kinds of segment"
+        rare = {(int(kind), "") for kind in Kind if kind not in FREQUENT} | index.rare.keys()
+        if any(
+            file.records_of(*key, first, first) != index.records_of(*key) for key in sorted(rare)
+        ):
+            return "rare kinds of segment"
         return ""
 
     def _unreadable(self, error: Exception) -> None:

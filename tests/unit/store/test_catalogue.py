@@ -183,6 +183,17 @@ def test_procedures_are_counted_over_minted_and_relayed_with_the_last_of_each(
         assert catalogue.last_of_procedure("AI-HW.3") is None
 
 
+def test_evidence_is_listed_by_the_collector_that_brought_it(open_journal: OpenJournal) -> None:
+    journal = open_journal()
+    with Catalogue.open(None, journal) as catalogue:
+        for payload in ('{"collector":"gpu"}', '{"collector":"host"}', "[]", '{"collector":"gpu"}'):
+            put(journal, draft(payload, Kind.EVIDENCE))
+        assert catalogue.records_of(Kind.EVIDENCE) == [0, 1, 2, 3]
+        assert catalogue.records_of(Kind.EVIDENCE, collector="gpu") == [0, 3]
+        assert catalogue.records_of(Kind.EVIDENCE, 1, collector="gpu") == [3]
+        assert catalogue.records_of(Kind.EVIDENCE, collector="weights") == []
+
+
 def test_records_of_the_rare_kinds_are_listed(open_journal: OpenJournal) -> None:
     journal = open_journal()
     with Catalogue.open(None, journal) as catalogue:

@@ -486,7 +486,7 @@ def test_damage_to_sealed_segments_and_what_goes_with_them_is_named(
         "UPDATE verdicts SET last = last - 1",
         "UPDATE kinds SET count = count + 1",
         "UPDATE kinds SET last = last + 1",
-        "INSERT INTO rare VALUES (4, 0, x'0000')",
+        "INSERT INTO rare VALUES (4, '', 0, x'0000')",
     ],
 )
 def test_a_catalogue_that_disagrees_with_the_records_is_named(
