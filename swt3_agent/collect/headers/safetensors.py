@@ -1,0 +1,142 @@
+"""The header of a safetensors file.
+
+    u64le n | n bytes of JSON | tensors, one after the other, to the end of the file
+
+The JSON maps each name to ``dtype``, ``shape`` and ``data_offsets`` (begin and end within the
+tensors); ``__metadata__`` maps text to text. As the reference reader does, this one refuses what
+overlaps, leaves a gap, or does not end where the file does: such room hides content.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+
+from swt3_agent.collect.headers.header import Header, TypeTotal, added, malformed, read_at
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol import strict_json
+
+FORMAT_LIMIT = 100_000_000  # bytes of JSON that the format allows
+MOST_BYTES = 4 << 20  # that are taken: some 40,000 tensors; parsed it is twenty times as large
+
+_MOST_DIMENSIONS = 32
+_LARGEST = 1 << 62  # of one dimension; what it multiplies to is compared with the file
+_DEEPEST = 3  # name -> tensor -> shape
+_MOST_METADATA = 16  # entries kept; the digest covers all
+_MOST_TEXT = 256  # characters of each
+
+_BITS = {
+    "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
+    "BOOL": 8, "U8": 8, "I8": 8,
+    "F8_E4M3": 8, "F8_E5M2": 8, "F8_E8M0": 8, "F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8,
+    "I16": 16, "U16": 16, "F16": 16, "BF16": 16,
+    "I32": 32, "U32": 32, "F32": 32,
+    "I64": 64, "U64": 64, "F64": 64, "C64": 64,
+}  # fmt: skip
+
+_PART = re.compile(r"\.(qweight|qzeros|g_idx|scales|weight_packed|SCB|absmax|lora_[AB])(?=\.|$)")
+
+
+def read_safetensors(descriptor: int, file_size: int, *, most_bytes: int = MOST_BYTES) -> Header:
+    """Read the header of a file of ``file_size`` bytes.
+
+    Raises FormatError: SAFETENSORS_TRUNCATED, SAFETENSORS_TOO_LARGE, SAFETENSORS_JSON,
+    SAFETENSORS_TENSOR, SAFETENSORS_LAYOUT, SAFETENSORS_METADATA. Raises ``OSError``.
+    """
+    start = read_at(descriptor, 8, 0)
+    length = int.from_bytes(start, "little")
+    if len(start) < 8 or length > file_size - 8:
+        raise malformed("SAFETENSORS_TRUNCATED", f"it claims {length} bytes of a file that ends")
+    if length > min(most_bytes, FORMAT_LIMIT):
+        limit = min(most_bytes, FORMAT_LIMIT)
+        raise malformed("SAFETENSORS_TOO_LARGE", f"it claims {length} bytes, {limit} are taken")
+    text = read_at(descriptor, length, 8)
+    if len(text) < length:
+        raise malformed("SAFETENSORS_TRUNCATED", "the file ended while it was read")
+    entries = _parse(text)
+    metadata = _metadata(entries.pop("__metadata__", {}))
+    types: dict[str, TypeTotal] = {}
+    parts: dict[str, int] = {}
+    parameters = 0
+    ranges = []
+    for name, entry in entries.items():
+        kind, elements, begin, end = _tensor(name, entry)
+        added(types, kind, end - begin)
+        parameters += elements
+        ranges.append((begin, end))
+        if (part := _PART.search(name)) is not None:
+            parts[part[1]] = parts.get(part[1], 0) + 1
+    _check_layout(sorted(ranges), file_size - 8 - length)
+    return Header(
+        format="safetensors",
+        digest=hashlib.sha256(start + text).hexdigest(),
+        size=8 + length,
+        parameters=parameters,
+        types=types,
+        parts=parts,
+        metadata=metadata,
+    )
+
+
+def _parse(text: bytes) -> dict[str, object]:
+    if not text.startswith(b"{"):
+        raise malformed("SAFETENSORS_JSON", "it does not begin as a JSON object")
+    try:
+        value = strict_json.loads(text, max_bytes=len(text), max_depth=_DEEPEST)
+    except FormatError as error:
+        raise malformed("SAFETENSORS_JSON", error.message) from error
+    if not isinstance(value, dict):
+        raise malformed("SAFETENSORS_JSON", "it is no JSON object")
+    return value
+
+
+def _metadata(value: object) -> dict[str, str | int]:
+    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
+        raise malformed("SAFETENSORS_METADATA", "its metadata are not a map of text to text")
+    short = [
+        (key, text)
+        for key, text in value.items()
+        if len(key) <= _MOST_TEXT and len(text) <= _MOST_TEXT
+    ]
+    return dict(sorted(short)[:_MOST_METADATA])
+
+
+def _tensor(name: str, entry: object) -> tuple[str, int, int, int]:
+    """Type, elements, begin and end. The name is quoted at most in part."""
+    shown = repr(name[:80])
+    if not isinstance(entry, Mapping) or set(entry) != {"dtype", "shape", "data_offsets"}:
+        raise malformed("SAFETENSORS_TENSOR", f"{shown} is not described as a tensor is")
+    kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(kind, str) or kind not in _BITS:
+        raise malformed("SAFETENSORS_TENSOR", f"{shown} is of the unknown type {str(kind)[:20]!r}")
+    if not _are_sizes(shape) or len(shape) > _MOST_DIMENSIONS:
+        raise malformed("SAFETENSORS_TENSOR", f"{shown} has no shape")
+    if not _are_sizes(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
+        raise malformed("SAFETENSORS_TENSOR", f"{shown} has no place")
+    elements = 1
+    for size in shape:
+        elements *= size
+    begin, end = offsets
+    if elements * _BITS[kind] != (end - begin) * 8:
+        raise malformed(
+            "SAFETENSORS_TENSOR", f"the place of {shown} is not of the size that its shape needs"
+        )
+    return kind, elements, begin, end
+
+
+def _are_sizes(value: object) -> bool:
+    return isinstance(value, list) and all(
+        type(number) is int and 0 <= number < _LARGEST for number in value
+    )
+
+
+def _check_layout(ranges: list[tuple[int, int]], room: int) -> None:
+    """Refuse an overlap, a gap, and an end that is not the end of the file."""
+    reached = 0
+    for begin, end in ranges:
+        if begin != reached:
+            what = "overlap" if begin < reached else "leave a gap"
+            raise malformed("SAFETENSORS_LAYOUT", f"its tensors {what} at byte {reached}")
+        reached = end
+    if reached != room:
+        code = "SAFETENSORS_TRUNCATED" if reached > room else "SAFETENSORS_LAYOUT"
+        raise malformed(code, f"its tensors take {reached} bytes of {room}")
