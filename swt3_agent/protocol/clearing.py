@@ -9,6 +9,7 @@ gives what one step gives. Standard library only, because inference processes im
 import json
 import re
 from collections.abc import Mapping
+from enum import Enum
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
@@ -16,76 +17,107 @@ from swt3_agent.protocol.fingerprint import content_hash
 
 MAX_LEVEL = 3
 
-# The highest level at which a field still travels. A field that is not listed may be content
-# that nobody has classified, so it goes where the context goes.
-_ALWAYS, _SENSITIVE, _STANDARD = 3, 2, 1
 
-KEPT_THROUGH: Mapping[str, int] = {
+class Fate(str, Enum):
+    """What becomes of a field at a level."""
+
+    KEPT = "yes"
+    HASHED = "hash"
+    REMOVED = "no"
+
+
+Row = tuple[Fate, Fate, Fate, Fate]
+"""The fate of a field at the levels 0, 1, 2 and 3."""
+
+_Y, _H, _N = Fate.KEPT, Fate.HASHED, Fate.REMOVED
+
+# fmt: off
+FIELDS: Mapping[str, Row] = {
     # what every record is made of
-    "procedure_id": _ALWAYS,
-    "factor_a": _ALWAYS,
-    "factor_b": _ALWAYS,
-    "factor_c": _ALWAYS,
-    "clearing_level": _ALWAYS,
-    "anchor_fingerprint": _ALWAYS,
-    "anchor_epoch": _ALWAYS,
-    "fingerprint_timestamp_ms": _ALWAYS,
+    "procedure_id":             (_Y, _Y, _Y, _Y),
+    "factor_a":                 (_Y, _Y, _Y, _Y),
+    "factor_b":                 (_Y, _Y, _Y, _Y),
+    "factor_c":                 (_Y, _Y, _Y, _Y),
+    "clearing_level":           (_Y, _Y, _Y, _Y),
+    "anchor_fingerprint":       (_Y, _Y, _Y, _Y),
+    "anchor_epoch":             (_Y, _Y, _Y, _Y),
+    "fingerprint_timestamp_ms": (_Y, _Y, _Y, _Y),
     # content
-    "ai_model_id": _STANDARD,  # and beyond, as _cleared_model_id says
-    "ai_prompt_hash": _SENSITIVE,
-    "ai_response_hash": _SENSITIVE,
-    "ai_system_prompt_hash": _STANDARD,
-    "ai_latency_ms": _STANDARD,
-    "ai_input_tokens": _STANDARD,
-    "ai_output_tokens": _STANDARD,
-    "ai_context": _STANDARD,
+    "ai_model_id":              (_Y, _Y, _Y, _H),  # of an inference; of others MODEL_OF_OTHERS
+    "ai_prompt_hash":           (_Y, _Y, _Y, _N),
+    "ai_response_hash":         (_Y, _Y, _Y, _N),
+    "ai_system_prompt_hash":    (_Y, _Y, _N, _N),
+    "ai_latency_ms":            (_Y, _Y, _N, _N),
+    "ai_input_tokens":          (_Y, _Y, _N, _N),
+    "ai_output_tokens":         (_Y, _Y, _N, _N),
+    "ai_context":               (_Y, _Y, _N, _N),  # and inside of it as IN_CONTEXT says
     # operational: a ledger needs these to route, verify and judge
-    "agent_id": _ALWAYS,
-    "cycle_id": _ALWAYS,
-    "payload_signature": _ALWAYS,
-    "signing_algorithm": _ALWAYS,
-    "signing_key_id": _ALWAYS,
-    "signing_key_version": _ALWAYS,
-    "policy_version_hash": _ALWAYS,
-    "jurisdiction": _ALWAYS,
-    "legal_basis": _ALWAYS,
-    "purpose_class": _ALWAYS,
-    "authorization_id": _ALWAYS,
-    "authorization_expires": _ALWAYS,
-    "authorization_scope": _ALWAYS,
-    "references": _ALWAYS,
-    "revocation_target": _ALWAYS,
-    "revocation_reason": _ALWAYS,
-    "lifecycle_chain_id": _ALWAYS,
-    "lifecycle_parent": _ALWAYS,
-    "lifecycle_stage": _ALWAYS,
-    "escalation_chain_id": _ALWAYS,
-    "witness_source": _ALWAYS,
+    "agent_id":                 (_Y, _Y, _Y, _Y),
+    "cycle_id":                 (_Y, _Y, _Y, _Y),
+    "payload_signature":        (_Y, _Y, _Y, _Y),
+    "signing_algorithm":        (_Y, _Y, _Y, _Y),
+    "signing_key_id":           (_Y, _Y, _Y, _Y),
+    "signing_key_version":      (_Y, _Y, _Y, _Y),
+    "policy_version_hash":      (_Y, _Y, _Y, _Y),
+    "jurisdiction":             (_Y, _Y, _Y, _Y),
+    "legal_basis":              (_Y, _Y, _Y, _Y),
+    "purpose_class":            (_Y, _Y, _Y, _Y),
+    "authorization_id":         (_Y, _Y, _Y, _Y),
+    "authorization_expires":    (_Y, _Y, _Y, _Y),
+    "authorization_scope":      (_Y, _Y, _Y, _Y),
+    "references":               (_Y, _Y, _Y, _Y),
+    "revocation_target":        (_Y, _Y, _Y, _Y),
+    "revocation_reason":        (_Y, _Y, _Y, _Y),
+    "lifecycle_chain_id":       (_Y, _Y, _Y, _Y),
+    "lifecycle_parent":         (_Y, _Y, _Y, _Y),
+    "lifecycle_stage":          (_Y, _Y, _Y, _Y),
+    "escalation_chain_id":      (_Y, _Y, _Y, _Y),
+    "witness_source":           (_Y, _Y, _Y, _Y),
 }
 
-_SENSITIVE_NAMES = frozenset(name for name, top in KEPT_THROUGH.items() if top >= _SENSITIVE)
-_CLASSIFIED_NAMES = frozenset(name for name, top in KEPT_THROUGH.items() if top >= _ALWAYS)
+MODEL_OF_OTHERS: Row =          (_Y, _Y, _N, _N)
+"""``ai_model_id`` where it names hardware, a file or a tool: in all anchors but ``INFERENCE``."""
 
-# Only the anchors of an inference say at level 2 which model it was, and at level 3 its hash. In
-# all others the same field names hardware, a file or a tool.
-_INFERENCE = frozenset(
+UNLISTED: Row =                 (_Y, _Y, _N, _N)
+"""Any other field: it may be content that nobody has classified, so it goes with the context."""
+
+IN_CONTEXT: Mapping[str, Row] = {
+    "file_path":                (_H, _H, _N, _N),
+    "hostname":                 (_H, _H, _N, _N),
+    "host_name":                (_H, _H, _N, _N),
+    "serial":                   (_H, _H, _N, _N),
+    "serial_number":            (_H, _H, _N, _N),
+    "gpu_serial":               (_H, _H, _N, _N),
+    "board_serial":             (_H, _H, _N, _N),
+    "bus_id":                   (_H, _H, _N, _N),
+    "uuid":                     (_H, _H, _N, _N),
+    "sandbox_id":               (_Y, _H, _N, _N),  # to 12 digits, and at the top only
+    "guardrails":               (_Y, _Y, _N, _N),  # a switch removes them at level 1
+}
+# fmt: on
+
+INFERENCE = frozenset(
     {"AI-INF.1", "AI-INF.2", "AI-INF.3", "AI-MDL.1", "AI-MDL.2", "AI-GRD.1", "AI-GRD.2", "AI-ID.1"}
 )
+"""The anchors of an inference: only these say at level 2 which model it was, at 3 its hash."""
 
-# In a context, at every level: the value is replaced by its hash under the name "<key>_hash".
-_RAW_IDENTIFIERS = frozenset(
-    {
-        "file_path",
-        "hostname",
-        "host_name",
-        "serial",
-        "serial_number",
-        "gpu_serial",
-        "board_serial",
-        "bus_id",
-        "uuid",
-    }
+KEPT_THROUGH: Mapping[str, int] = {
+    name: max(level for level, fate in enumerate(row) if fate is Fate.KEPT)
+    for name, row in FIELDS.items()
+}
+"""The highest level at which a field still travels as it is."""
+
+_FIRST_OPERATIONAL = list(FIELDS).index("agent_id")
+OPERATIONAL_FIELDS = tuple(FIELDS)[_FIRST_OPERATIONAL:]
+
+_CONTENT = 1  # the last level at which content travels that nobody has classified
+
+_UNTOUCHED = tuple(
+    frozenset(name for name, row in FIELDS.items() if row[level] is Fate.KEPT)
+    - {"ai_context", "ai_model_id"}
+    for level in range(MAX_LEVEL + 1)
 )
+_RAW_IDENTIFIERS = frozenset(name for name, row in IN_CONTEXT.items() if row[0] is Fate.HASHED)
 
 _CONTENT_HASH = re.compile(r"[0-9a-f]{16}")
 
@@ -112,41 +144,38 @@ def clear(
             remedy="use 0 analytics, 1 standard, 2 sensitive or 3 classified",
         )
     cleared = dict(payload)
-    context = payload.get("ai_context")
-    if level <= _STANDARD:
-        if context is None:
-            return cleared, ()
-        kept, inside = _cleared_context(context, level, drop_guardrail_names)
-        if kept is None:
-            del cleared["ai_context"]
-        else:
-            cleared["ai_context"] = kept
-        return cleared, tuple(inside)
     changed: list[str] = []
-    travelling = _SENSITIVE_NAMES if level == _SENSITIVE else _CLASSIFIED_NAMES
+    untouched = _UNTOUCHED[level]
+    procedure = payload.get("procedure_id")
     for name, value in payload.items():
-        if name in travelling or value is None:  # null says nothing
+        if name in untouched or value is None:  # null says nothing
             continue
-        kept = None
         if name == "ai_model_id":
-            kept = _cleared_model_id(payload.get("procedure_id"), value, level)
-        if kept == value:
+            kept, names = _cleared_model_id(procedure, value, level), [name]
+        elif FIELDS.get(name, UNLISTED)[level] is Fate.REMOVED:
+            kept, names = None, [name]
+        elif name == "ai_context":
+            kept, names = _cleared_context(value, level, drop_guardrail_names)
+        else:
             continue
-        changed.append(name)
         if kept is None:
             del cleared[name]
+        elif kept == value:
+            continue
         else:
             cleared[name] = kept
+        changed += names
     return cleared, tuple(changed)
 
 
-def _cleared_model_id(procedure: object, value: object, level: int) -> str | None:
-    """The model id for levels 2 and 3; None where it may not travel."""
-    if procedure not in _INFERENCE or not isinstance(value, str):
+def _cleared_model_id(procedure: object, value: object, level: int) -> object:
+    """The model id as it may travel; None where it may not."""
+    fate = (FIELDS["ai_model_id"] if procedure in INFERENCE else MODEL_OF_OTHERS)[level]
+    if fate is Fate.REMOVED or (level > _CONTENT and not isinstance(value, str)):
         return None
-    if level <= _SENSITIVE or _CONTENT_HASH.fullmatch(value):
+    if fate is Fate.KEPT or _CONTENT_HASH.fullmatch(str(value)):
         return value
-    return content_hash(value)
+    return content_hash(str(value))
 
 
 def _cleared_context(
@@ -160,12 +189,12 @@ def _cleared_context(
         return _cleared_context_text(context, level, drop_guardrail_names)
     changed: list[str] = []
     cleared = _identifiers_hashed(context, "ai_context", changed)
-    if level >= _STANDARD and isinstance(cleared, dict):
-        if "sandbox_id" in cleared:
+    if isinstance(cleared, dict):
+        if "sandbox_id" in cleared and IN_CONTEXT["sandbox_id"][level] is Fate.HASHED:
             sandbox = str(cleared.pop("sandbox_id"))
             cleared.setdefault("sandbox_id_hash", content_hash(sandbox)[:12])
             changed.append("ai_context.sandbox_id")
-        if drop_guardrail_names and "guardrails" in cleared:
+        if level == _CONTENT and drop_guardrail_names and "guardrails" in cleared:
             del cleared["guardrails"]
             changed.append("ai_context.guardrails")
     return cleared, changed
@@ -175,17 +204,28 @@ def _cleared_context_text(
     text: str, level: int, drop_guardrail_names: bool
 ) -> tuple[object, list[str]]:
     """Some producers send the context as JSON inside a text: the rules reach into it too."""
+    raw = text.encode(errors="surrogatepass")
     try:
-        strict_json.check_depth(text.encode(errors="replace"))
-        context = json.loads(text)
+        context = strict_json.loads(raw, max_bytes=len(raw))
     except FormatError:
-        return None, ["ai_context"]  # nobody can say what is down there
-    except ValueError:
-        return text, []
+        return (text, []) if _is_no_json(text, raw) else (None, ["ai_context"])
     if not isinstance(context, (dict, list)):
         return text, []
     cleared, changed = _cleared_context(context, level, drop_guardrail_names)
     return (json.dumps(cleared, separators=(",", ":")) if changed else text), changed
+
+
+def _is_no_json(text: str, raw: bytes) -> bool:
+    """Whether no reader takes it for JSON: a lenient one could find in it what the rules did not,
+    for instance in the first of two equal keys."""
+    try:
+        strict_json.check_depth(raw)
+        json.loads(text)
+    except FormatError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def _identifiers_hashed(value: object, name: str, changed: list[str]) -> object:

@@ -161,11 +161,22 @@ def test_a_context_text_too_deep_to_look_into_does_not_travel(depth: int) -> Non
         assert clear(record, 0) == (REQUIRED, ("ai_context",))
 
 
-@pytest.mark.parametrize("key", ["hostname", "sandbox_id"])
-def test_an_identifier_that_is_no_text_at_all_is_refused(key: str) -> None:
-    record = REQUIRED | {"ai_context": f'{{"{key}":"\\ud800"}}'}
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"hostname":"\\ud800"}',
+        '{"x":{"hostname":"node-17"},"x":1}',
+        '{"hostname":"node-17","limit":NaN}',
+    ],
+)
+def test_a_context_text_that_only_some_readers_can_read_does_not_travel(text: str) -> None:
+    record = REQUIRED | {"ai_context": text}
+    assert clear(record, 0) == (REQUIRED, ("ai_context",))
+
+
+def test_an_identifier_that_is_no_text_at_all_is_refused() -> None:
     with pytest.raises(FormatError, match="surrogate"):
-        clear(record, 1)
+        clear(REQUIRED | {"ai_context": {"hostname": "\ud800"}}, 1)
 
 
 def test_a_sandbox_is_named_by_its_short_hash_from_level_1_on() -> None:

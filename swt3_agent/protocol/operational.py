@@ -1,0 +1,100 @@
+"""Operational free text at clearing level 3: an allow list of what each field may hold.
+
+These fields travel at every level, since a ledger needs them to route, verify and judge. At level 3
+they are therefore the way by which content could leave all the same, and each must look like what
+it is for: a name, a code, a hash, and never prose. They may not be changed, so a record with
+anything else in one of them is refused (docs/protocol.md 6.2). Standard library only.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.clearing import OPERATIONAL_FIELDS
+from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER
+
+MOST_REFERENCES = 64
+
+_NAME = "[A-Za-z0-9][A-Za-z0-9._:/@+=#-]{0,127}"
+_WORD = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+PATTERNS: Mapping[str, str] = {
+    "agent_id": _NAME,
+    "cycle_id": _NAME,
+    "payload_signature": "[0-9a-fA-F]{1,8192}",
+    "signing_algorithm": _WORD,
+    "signing_key_id": _NAME,
+    "policy_version_hash": "[0-9a-f]{12}",
+    "jurisdiction": "[A-Za-z]{2,8}([-_/,][A-Za-z0-9]{1,8}){0,7}",
+    "legal_basis": _WORD,
+    "purpose_class": _WORD,
+    "authorization_id": _NAME,
+    "authorization_scope": f"{_WORD}([:/,*][A-Za-z0-9._-]{{0,63}}){{0,7}}",
+    "references.fingerprint": "[0-9a-f]{12,64}",
+    "references.relationship": _WORD,
+    "references.provenance_token": _NAME,
+    "revocation_target": _NAME,
+    "revocation_reason": _WORD,
+    "lifecycle_chain_id": "LC-[0-9a-f]{16}",
+    "lifecycle_parent": _NAME,
+    "lifecycle_stage": _WORD,
+    "escalation_chain_id": _NAME,
+    "witness_source": _WORD,
+}
+"""What each text must match as a whole; an empty one says nothing and may stand anywhere.
+
+A number in one of these fields, and in ``signing_key_version`` and ``authorization_expires``, is of
+magnitude up to 2^53 - 1; a record has up to ``MOST_REFERENCES`` references.
+"""
+
+_COMPILED = {name: re.compile(pattern) for name, pattern in PATTERNS.items()}
+
+
+def refuse_free_text(fields: Mapping[str, object]) -> None:
+    """Refuse a witness that says in an operational field what level 3 does not let through.
+
+    Fields that are absent or null are in order. Raises FormatError (BAD_FIELD) that names the field
+    and never what is in it.
+    """
+    for name in OPERATIONAL_FIELDS:
+        value = fields.get(name)
+        if value is None:
+            continue
+        if name == "references":
+            _refuse_references(value)
+        elif not _is_allowed(name, value):
+            raise _refused(name)
+
+
+def _refuse_references(references: object) -> None:
+    if not isinstance(references, (list, tuple)) or len(references) > MOST_REFERENCES:
+        raise _refused("references")
+    for reference in references:
+        members = reference if isinstance(reference, Mapping) else {"fingerprint": reference}
+        for key, value in members.items():
+            name = f"references.{key}"
+            if name not in _COMPILED:
+                raise _refused("references")
+            if value is not None and not _is_allowed(name, value):
+                raise _refused(name)
+
+
+def _is_allowed(name: str, value: object) -> bool:
+    if isinstance(value, str):
+        return _matches(name, value)
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= MAX_SAFE_INTEGER
+
+
+@lru_cache(maxsize=4096)
+def _matches(name: str, text: str) -> bool:
+    pattern = _COMPILED.get(name)
+    return pattern is not None and (not text or pattern.fullmatch(text) is not None)
+
+
+def _refused(name: str) -> FormatError:
+    return FormatError(
+        "BAD_FIELD",
+        f"{name} is not of the form that clearing level 3 allows",
+        remedy="use an identifier as docs/protocol.md 6.2 lists it: at this level no free text",
+    )
