@@ -11,7 +11,7 @@ from swt3_agent.collect.headers.gguf import read_gguf
 from swt3_agent.collect.headers.safetensors import read_safetensors
 from tests.unit.collect.headers.files import parse
 
-CASES = json.loads((Path(__file__).parents[4] / "vectors" / "weight_headers.json").read_text())
+CASES = json.loads((Path(__file__).parents[3] / "vectors" / "weight_headers.json").read_text())
 PARSERS = {"safetensors": read_safetensors, "gguf": read_gguf}
 
 
