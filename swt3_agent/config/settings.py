@@ -1,6 +1,6 @@
 """The settings of agent.yaml below its top level, section by section: shapes and defaults.
 
-What a value may be is checked in one place, :mod:`swt3_agent.config`, which names the key.
+What a value may be is checked in one place, :mod:`swt3_agent.config.checks`, which names the key.
 """
 
 import msgspec
@@ -42,6 +42,15 @@ class WeightFileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     path: str
     sha256: str
+
+
+class CadenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.cadence``: seconds within which a required procedure must be witnessed again, by what
+    brings it about. None: as the profile has it; of the two the shorter holds."""
+
+    inference: float | None = None
+    schedule: float | None = None
+    review: float | None = None
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,14 +2,27 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.config import load_config, parse_settings
+from swt3_agent.config import Config, examine, load_config
 from swt3_agent.errors import ConfigError
 
+SECRET = "axm_live_SECRETMARKER"
 
-def refused(text: str) -> ConfigError:
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "agent.yaml"
+    file.write_text(text)
+    return file
+
+
+def loaded(tmp_path: Path, text: str, **environ: str) -> Config:
+    return load_config(environ, written(tmp_path, text))
+
+
+def refused(tmp_path: Path, text: str, **environ: str) -> ConfigError:
     with pytest.raises(ConfigError) as caught:
-        parse_settings(text.encode(), "agent.yaml")
+        loaded(tmp_path, text, **environ)
     assert caught.value.exit_code == 78
+    assert "SECRETMARKER" not in f"{caught.value} {caught.value.remedy}"
     return caught.value
 
 
@@ -55,14 +68,14 @@ def test_a_wrong_clearing_level_never_falls_back_to_an_open_one(level: str) -> N
         load_config({"SWT3_CLEARING_LEVEL": level})
 
 
-def test_an_unknown_key_is_refused_with_what_was_meant() -> None:
-    error = refused("clearing_levle: 2\n")
+def test_an_unknown_key_is_refused_with_what_was_meant(tmp_path: Path) -> None:
+    error = refused(tmp_path, "clearing_levle: 2\n")
     assert error.code == "CONFIG_UNKNOWN_KEY"
     assert "clearing_level" in error.remedy
 
 
-def test_an_unknown_key_deep_inside_is_named_by_its_path() -> None:
-    error = refused("agent:\n  models:\n    - {name: a, path: /a, aproved: x}\n")
+def test_an_unknown_key_deep_inside_is_named_by_its_path(tmp_path: Path) -> None:
+    error = refused(tmp_path, "agent:\n  models:\n    - {name: a, path: /a, aproved: x}\n")
     assert "agent.models[0].aproved" in error.message
     assert "approved" in error.remedy
 
@@ -81,8 +94,8 @@ def test_an_unknown_key_deep_inside_is_named_by_its_path() -> None:
         ("agent: 7\n", "CONFIG_VALUE"),
     ],
 )
-def test_bad_yaml_is_refused(text: str, code: str) -> None:
-    assert refused(text).code == code
+def test_bad_yaml_is_refused(tmp_path: Path, text: str, code: str) -> None:
+    assert refused(tmp_path, text).code == code
 
 
 @pytest.mark.parametrize(
@@ -108,11 +121,7 @@ def test_bad_yaml_is_refused(text: str, code: str) -> None:
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_key(tmp_path: Path, text: str, key: str) -> None:
-    file = tmp_path / "agent.yaml"
-    file.write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        load_config({}, file)
-    assert caught.value.message.startswith(key)
+    assert refused(tmp_path, text).message.startswith(key)
 
 
 def test_a_missing_file_that_was_named_is_an_error(tmp_path: Path) -> None:

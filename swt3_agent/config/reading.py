@@ -1,0 +1,115 @@
+"""A document held against the settings it should be: every unknown key and wrong value at once."""
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from swt3_agent.config.documents import Document
+from swt3_agent.config.problems import Findings
+
+
+def cleaned(
+    document: Document, kind: type[msgspec.Struct], source: str, findings: Findings
+) -> Document:
+    """``document`` without what cannot be set in ``kind``; each such thing is a problem.
+
+    What is left can be merged with other documents and converted to ``kind``.
+    """
+    return _struct(document, kind, "", source, findings)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The remedy for a ``word`` that is none of the ``known``."""
+    known = list(known)
+    near = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+
+
+def struct_within(annotation: Any) -> type[msgspec.Struct] | None:
+    """The settings section that a field of this type is, alone or in a list; None for a value."""
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _struct(
+    value: Document, kind: type[msgspec.Struct], path: str, source: str, findings: Findings
+) -> Document:
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    result: Document = {}
+    for key, inner in value.items():
+        where = f"{path}.{key}" if path else key
+        if key not in fields:
+            findings.refuse(
+                "CONFIG_UNKNOWN_KEY",
+                where,
+                f"{source}: unknown key {where[:200]!r}",
+                did_you_mean(key, fields),
+            )
+            continue
+        kept = _field(inner, fields[key], where, source, findings)
+        if kept is not msgspec.UNSET:
+            result[key] = kept
+    return result
+
+
+def _field(value: Any, annotation: Any, path: str, source: str, findings: Findings) -> Any:
+    """``value`` as it may stand in the document; UNSET where it may not."""
+    struct = struct_within(annotation)
+    if struct is None:
+        return value if _fits(value, annotation, path, source, findings) else msgspec.UNSET
+    if get_origin(annotation) is tuple:
+        return _structs(value, struct, path, source, findings)
+    if value is None:  # a section whose every line is commented out
+        return msgspec.UNSET
+    if not isinstance(value, dict):
+        return _refused(path, "is not a mapping", source, "write `key: value` below it", findings)
+    return _struct(value, struct, path, source, findings)
+
+
+def _structs(
+    value: Any, kind: type[msgspec.Struct], path: str, source: str, findings: Findings
+) -> Any:
+    if value is None:
+        return msgspec.UNSET
+    if not isinstance(value, list):
+        return _refused(path, "is not a list", source, "write `- key: value` below it", findings)
+    kept = []
+    for index, item in enumerate(value):
+        where = f"{path}[{index}]"
+        if not isinstance(item, dict):
+            _refused(where, "is not a mapping", source, "write `key: value` there", findings)
+            continue
+        before = len(findings.problems)
+        inner = _struct(item, kind, where, source, findings)
+        whole = len(findings.problems) == before
+        if whole and _fits(inner, kind, where, source, findings):
+            kept.append(inner)
+    return kept
+
+
+def _fits(value: Any, annotation: Any, path: str, source: str, findings: Findings) -> bool:
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError as error:
+        choices = _choices(annotation)
+        remedy = f"one of: {', '.join(choices)}" if choices else "give the key a value of that type"
+        said = str(error)  # it names types and bounds, and a value only where few are possible
+        said = said[0].lower() + said[1:]
+        _refused(path, f"has a wrong value: {said}", source, remedy, findings)
+        return False
+    return True
+
+
+def _choices(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(choice) for choice in get_args(annotation)]
+    return [choice for inner in get_args(annotation) for choice in _choices(inner)]
+
+
+def _refused(path: str, problem: str, source: str, remedy: str, findings: Findings) -> Any:
+    findings.bad_value(path, f"{problem} (in {source})", remedy)
+    return msgspec.UNSET
