@@ -26,9 +26,23 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def config_of(args: argparse.Namespace) -> Config:
-    """The settings in force for this call."""
-    return load_config(os.environ, args.config)
+def add_profile(parser: argparse.ArgumentParser) -> None:
+    """``--profile``: whose rules hold, in place of those that agent.yaml names."""
+    parser.add_argument(
+        "--profile",
+        metavar="NAME",
+        help="profile to hold to, over SWT3_PROFILE and agent.yaml (see `swt3-agent profiles`)",
+    )
+
+
+def config_of(args: argparse.Namespace, *, complete: bool = False) -> Config:
+    """The settings in force for this call.
+
+    ``complete``: with all that minting and delivery need. A verb that only looks does without the
+    daemon's secrets, which its user need not have.
+    """
+    profile = getattr(args, "profile", None)
+    return load_config(os.environ, args.config, profile, complete=complete)
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:

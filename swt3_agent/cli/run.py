@@ -3,17 +3,21 @@
 import argparse
 import contextlib
 import json
+import logging
 import os
 
-from swt3_agent.cli.options import add_config, add_json, config_of
+from swt3_agent.cli.options import add_config, add_json, add_profile, config_of
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.service import run as run_daemon
-from swt3_agent.telemetry import configure_logging
+from swt3_agent.telemetry import configure_logging, fields
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
     add_config(parser)
+    add_profile(parser)
     add_json(parser)
 
 
@@ -23,7 +27,9 @@ def run(args: argparse.Namespace) -> int:
     With ``--json`` standard output gets one line when the sockets answer and one at the end.
     """
     configure_logging()
-    config = config_of(args)
+    config = config_of(args, complete=True)
+    for warning in config.warnings:
+        logger.warning("configuration %s", fields(warning=warning))
     if not args.json:
         run_daemon(config)
         return 0

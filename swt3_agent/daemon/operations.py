@@ -6,12 +6,15 @@ length of one question. Either way it is the same code that answers.
 
 import base64
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from swt3_agent.config import Config
 from swt3_agent.daemon import control
+from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import RemoteError, StateError, TpmError, UsageError
@@ -28,6 +31,9 @@ _SEQUENCE_NUMBER = re.compile("[0-9]{1,19}")
 _MAY_BEGIN_A_LOG = frozenset({"attest"})
 """Where there is no log yet, there is nothing to prove, and no key to quote with."""
 
+Ask = Callable[[str, Mapping[str, Any]], Any]
+"""An operation by name, with its arguments; its answer."""
+
 
 def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, control.Operation]:
     """The questions that ``node`` answers, by name."""
@@ -36,6 +42,8 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "plan_export": lambda first, end: plan_export(node, first, end),
+        "close_export": lambda manifest, first, end: close_export(node, manifest, first, end),
     }
 
 
@@ -43,14 +51,32 @@ def ask(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s:
     """Ask the daemon that holds the state directory; where none does, open the node ourselves.
 
     Raises AgentError: what the operation raised, wherever it ran; StateError ``STATE_ABSENT``
-    where an operation that only shows or proves would have to begin a log for it.
+    where an operation that only shows or proves would have to begin a log for it; ConfigError where
+    one that mints lacks what the policy demands of every anchor.
     """
     if control_socket := _daemon_of(config):
         return control.call(control_socket, operation, arguments, timeout_s)
-    if operation not in _MAY_BEGIN_A_LOG:
+    if operation in _MAY_BEGIN_A_LOG:
+        config.refuse_incomplete()
+    else:
         existing_layout(config.state_dir)
     with Node(config) as node:
         return operations(node)[operation](**arguments)
+
+
+@contextmanager
+def asking(config: Config, timeout_s: float) -> Iterator[Ask]:
+    """``ask`` for several questions in a row, of one node: where no daemon runs, it stays open.
+
+    Raises as ``ask``.
+    """
+    if control_socket := _daemon_of(config):
+        yield partial(control.call, control_socket, timeout_s=timeout_s)
+        return
+    existing_layout(config.state_dir)
+    with Node(config) as node:
+        answers = operations(node)
+        yield lambda operation, arguments: answers[operation](**arguments)
 
 
 def status_of(config: Config, timeout_s: float) -> dict[str, Any]:

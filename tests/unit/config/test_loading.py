@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.config import Config, examine, load_config
+from swt3_agent.config import Config, load_config
 from swt3_agent.errors import ConfigError
 
 SECRET = "axm_live_SECRETMARKER"
