@@ -19,6 +19,7 @@ from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import Config
 from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
+from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
@@ -36,6 +37,7 @@ from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.exports import Exports
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.settlements import Settlements
@@ -67,6 +69,7 @@ class Node:
     ``tpm`` is None where the settings say so; ``tpm_identity`` is None as long as none was reached,
     and then ``tpm_lack`` says why. A TPM that comes later is taken up with the next head.
     ``head_lack`` says why heads are unsigned or not made at all; None while they are signed.
+    ``gaps`` records what was refused; None where the node takes nothing in.
     ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``;
     ``earlier_findings`` counts those of this boot before this start, by code.
     """
@@ -79,6 +82,7 @@ class Node:
         self.last_runs: dict[str, LastRun] = {}
         self.tpm_identity: TpmIdentity | None = None
         self.head_lack: HeadLack | None = None
+        self.gaps: GapRecorder | None = None
         self._opened_state = state
         self._heads_lock = threading.Lock()  # over who signs, and one head at a time
         self._closing = ExitStack()
@@ -123,6 +127,7 @@ class Node:
         self.journal = self._closing.enter_context(Journal.open(layout.journal, layout.keys))
         self.catalogue = self._closing.enter_context(Catalogue.open(layout.catalogue, self.journal))
         self.settlements = Settlements(self.journal, self.catalogue)
+        self.exports = Exports(self.journal, self.catalogue)
         self.evidence = EvidenceStore(layout.evidence)
         self.node_id = find_node_id(layout.root)
         self.log_id = stated_log_id(self.journal) if self.journal.size else secrets.token_hex(16)

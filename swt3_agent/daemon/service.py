@@ -15,8 +15,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from swt3_agent.config import Config
 from swt3_agent.daemon.control import ControlServer
+from swt3_agent.daemon.gaps import PERIOD_S, GapRecorder
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
+from swt3_agent.daemon.ops_app import ops_servers
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.daemon.sockets import Sockets, open_sockets
 from swt3_agent.errors import AgentError
@@ -67,11 +69,16 @@ async def _serve(
         clearing_level=config.clearing_level,
         inherited=sockets.intake.socket,
     )
+    node.gaps = gaps = GapRecorder(node.journal, {"intake": intake.counters})
     control = ControlServer(sockets.control, operations(node, intake.counters))
+    ops = ops_servers(node, sockets, [intake.counters])
     scheduler = _scheduler(config, node)
+    scheduler.add_job(gaps.record, "interval", seconds=PERIOD_S, id="gaps")
     try:
         await intake.start()
         await control.start()
+        for server in ops:
+            await server.start()
         state.set_control(config.control_socket)
         scheduler.start()
         _log_ready(node)
@@ -87,6 +94,9 @@ async def _serve(
         if scheduler.running:  # its jobs use what closes next; none waits for a reading any longer
             await asyncio.to_thread(scheduler.shutdown)
         await control.stop()
+        for server in ops:
+            await server.stop()
+        await asyncio.to_thread(gaps.record)
         await asyncio.to_thread(_checkpoint, node, "stop")
 
 

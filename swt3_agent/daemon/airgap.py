@@ -1,0 +1,138 @@
+"""The node's side of an air gap: what an export needs of it, and receipts that come back.
+
+The verb writes the bundle's file, since only its user may write where he says; the node says what
+is in the range, records that it was handed over, and proves that record.
+"""
+
+import base64
+import time
+from typing import Any
+
+import msgspec
+
+from swt3_agent import __version__
+from swt3_agent.daemon.node import Node
+from swt3_agent.errors import AgentError, UsageError
+from swt3_agent.protocol.bundle import BUNDLE_FORMAT, CollectorInfo, Tail, encode_text
+from swt3_agent.protocol.checkpoint import parse_signed_note
+from swt3_agent.protocol.compact_range import peaks_of
+from swt3_agent.protocol.proof import encode_proof
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.bundle.build import Plan
+from swt3_agent.store.bundle.heads import boot_heads, head_before, heads_between
+from swt3_agent.store.exports import export_draft
+from swt3_agent.store.proofs import build_proof
+
+
+class _Key(msgspec.Struct):
+    ak_public: str
+
+
+def plan_export(node: Node, first: int | None, end: int | None) -> dict[str, Any]:
+    """Make a head over everything, and say what is in the range; a ``Plan`` as JSON.
+
+    ``first`` None: where the last export ended; ``end`` None: everything there is.
+    Raises UsageError ``BAD_RANGE``, AgentError with custody's own reason where it does not keep
+    what clearing removes, and what making a head raises.
+    """
+    _refuse_without_custody(node)
+    if node.gaps is not None:
+        node.gaps.record()
+    node.checkpoint("export", covering=node.journal.size - 1)
+    latest = node.heads.latest
+    assert latest is not None  # noqa: S101  one was made, or the call had failed
+    if first is None:
+        exports = node.exports.all()
+        first = exports[-1].end if exports else 0
+    end = latest.note.size if end is None else end
+    if not 0 <= first < end <= latest.note.size:
+        raise UsageError(
+            "BAD_RANGE",
+            f"there are no records {first} to {end} in a log of {latest.note.size}",
+            remedy="give --from below --to, and both within the log (`swt3-agent status`)",
+        )
+    journal, catalogue = node.journal, node.catalogue
+    keys = [_ak_of(node, seq) for seq in catalogue.records_of(Kind.KEY)]
+    previous = head_before(journal, catalogue, first)
+    plan = Plan(
+        agent_version=__version__,
+        node_id=node.node_id,
+        log_id=node.log_id,
+        tenant=node.config.tenant,
+        level=node.config.clearing_level,
+        made_ms=time.time_ns() // 1_000_000,
+        first=first,
+        end=end,
+        root=journal.root(end).hex(),
+        peaks=[peak.hex() for peak in peaks_of(journal.range_hash, first)],
+        collectors=[
+            CollectorInfo(watched.collector.name, round(watched.collector.interval_s * 1000))
+            for watched in node.watched
+        ],
+        boot_heads=base64.b64encode(boot_heads(journal, catalogue, first)).decode(),
+        keys=keys,
+        log_pcr=node.config.tpm.log_pcr if keys else None,
+        previous=previous,
+    )
+    built: dict[str, Any] = msgspec.to_builtins(plan)
+    return built
+
+
+def close_export(node: Node, manifest: str, first: int, end: int) -> dict[str, str]:
+    """Record that ``[first, end)`` left under this manifest digest; ``proof`` and ``tail`` of it.
+
+    Raises JournalError, TpmError.
+    """
+    journal, catalogue = node.journal, node.catalogue
+    draft = export_draft(manifest, first, end, journal.root(end).hex(), node.config.tenant)
+    seq = journal.append([draft]).result().first_seq
+    node.checkpoint("export", covering=seq)
+    proof = build_proof(journal, catalogue, seq)
+    closing = parse_signed_note(proof.note)
+    size = closing.note.size
+    previous = head_before(journal, catalogue, first)
+    earlier = 0 if previous is None else _size_of(previous.checkpoint)
+    tail = Tail(
+        format=BUNDLE_FORMAT,
+        heads=heads_between(journal, catalogue, end, closing.body),
+        consistency=[node_hash.hex() for node_hash in journal.consistency(end, size)],
+        previous=[node_hash.hex() for node_hash in journal.consistency(earlier, size)],
+    )
+    return {"proof": encode_proof(proof).decode(), "tail": encode_text(tail).decode()}
+
+
+def airgap_view(node: Node) -> dict[str, Any]:
+    """``airgap`` of ``status --json``."""
+    exports = node.exports.all()
+    cursor = node.settlements.cursor
+    waiting = [export for export in exports if export.end > cursor]
+    last = exports[-1] if exports else None
+    return {
+        "last_export": None
+        if last is None
+        else {
+            "record": last.seq,
+            "time": last.time_ms,
+            "first": last.first,
+            "end": last.end,
+            "manifest": last.manifest,
+        },
+        "settled_to": cursor,
+        "unreceipted": len(waiting),
+        "oldest_unreceipted": waiting[0].first if waiting else None,
+    }
+
+
+def _refuse_without_custody(node: Node) -> None:
+    """Nothing is handed on while custody does not keep what clearing removes, as in delivery."""
+    lack = getattr(getattr(node, "custody", None), "lack", None)
+    if lack is not None:
+        raise AgentError(lack.code, lack.detail, remedy=lack.remedy)
+
+
+def _ak_of(node: Node, seq: int) -> str:
+    return msgspec.json.decode(node.journal.read(seq).payload, type=_Key).ak_public
+
+
+def _size_of(checkpoint: str) -> int:
+    return parse_signed_note(checkpoint.encode()).note.size

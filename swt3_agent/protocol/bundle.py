@@ -1,0 +1,278 @@
+"""Bundles: a range of a log, for somebody who has nothing else (docs/formats.md, "Bundle").
+
+    boot-heads                digests of the heads of this boot before the range, 32 bytes each
+    data/NNNNNN.entries.zst   disclosed records: salt_p ‖ salt_v ‖ frame, one after another
+    data/NNNNNN.leaves        for every record of the portion: u8 disclosure ‖ leaf hash
+    manifest.json             what is in the range and in the members above, with their digests
+    proof.json                that the log holds a record with the digest of manifest.json
+    tail.json                 the heads since the end of the range, and how it leads to the last
+
+The names sort in the order in which the members are made.
+"""
+
+import re
+from collections.abc import Iterator
+from enum import IntEnum
+from struct import Struct
+from typing import Annotated, TypeVar
+from zlib import crc32
+
+import msgspec
+from msgspec import Meta
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol import strict_json
+from swt3_agent.protocol.log_tree import HASH_SIZE, SALT_SIZE
+from swt3_agent.protocol.record import FRAME_HEAD, Record, decode_body
+
+BUNDLE_FORMAT = "swt3-agent/bundle/1"
+
+BOOT_HEADS = "boot-heads"
+MANIFEST = "manifest.json"
+PROOF = "proof.json"
+TAIL = "tail.json"
+MEMBER_NAME = re.compile(
+    r"boot-heads|data/[0-9]{6}\.(?:entries\.zst|leaves)|manifest\.json|proof\.json|tail\.json"
+)
+
+MAX_MEMBERS = 200_000
+MAX_ENTRIES = 17 * 1024 * 1024
+"""Bytes of one member of entries before compression: 8 MiB, and the record that makes it more."""
+MAX_PORTION = 65_536
+"""Records of one portion: one member of entries and one of leaves."""
+MAX_BOOT_HEADS = 1_000_000
+MAX_TEXT = 64 * 1024 * 1024
+"""Bytes of manifest or tail."""
+MAX_MEMBER = MAX_TEXT
+"""Bytes of any member, as it lies in the file."""
+
+LEAF_ENTRY = 1 + HASH_SIZE
+_SALTS = 2 * SALT_SIZE
+_MAX_SAFE_INTEGER = 2**53 - 1
+_MAX_DEPTH = 6
+
+Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=0, le=_MAX_SAFE_INTEGER)]
+Label = Annotated[str, Meta(min_length=1, max_length=256)]
+_PcrIndex = Annotated[str, Meta(pattern=r"\A(?:[0-9]|1[0-9]|2[0-3])\Z")]
+
+
+class Disclosure(IntEnum):
+    """Whether a record is in the bundle, and if not, why. Numbers are pinned."""
+
+    SHOWN = 0
+    QUARANTINE = 1  # the agent refused it: nobody knows what is in it
+    OPAQUE = 2  # no witness payload, so that no clearing rule says what may leave
+    LEVEL = 3  # it holds more than may leave at the node's clearing level
+    TENANT = 4  # another tenant's
+
+    @property
+    def label(self) -> str:
+        """The name in JSON, e.g. ``quarantine``."""
+        return self.name.lower()
+
+
+class HeadQuoteText(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What it takes to judge the signature of a head, in hex; see ``proof.QuoteContext``."""
+
+    before: Hash
+    pcrs: dict[_PcrIndex, Hash]
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A head whose note is record ``seq``; ``checkpoint`` is the signed note, or the text of an
+    unsigned one, which has no ``quote``."""
+
+    seq: Count
+    checkpoint: Annotated[str, Meta(max_length=16_384)]
+    quote: HeadQuoteText | None = None
+
+
+class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A member of the bundle: what it must be, and which records ``[first, end)`` it is of."""
+
+    name: Annotated[str, Meta(max_length=64)]
+    size: Count
+    sha256: Hash
+    first: Count
+    end: Count
+
+
+class CollectorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A collector of the node when the bundle was made, and its declared cadence."""
+
+    name: Label
+    interval_ms: Count
+
+
+class ListenerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Sums over the gap records of the range for one listener."""
+
+    refused: dict[Label, Count]
+    dropped: Count
+    evicted: Count
+    gaps: Count
+
+
+class Omission(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that belongs to the evidence and is not in the bundle."""
+
+    what: Label
+    why: Label
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``manifest.json``: records ``[first, end)`` of a log whose first ``end`` records have
+    ``root``; ``peaks`` are those of the tree before the range, largest first.
+
+    ``keys`` are the AKs (Base 64 TPMT_PUBLIC) of the heads, ``previous`` the newest head whose note
+    lies before the range, ``level`` the clearing level that the records respect.
+    """
+
+    format: str
+    agent_version: Label
+    node_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
+    log_id: Annotated[str, Meta(pattern=r"\A[0-9a-f]{16,64}\Z")]
+    tenant: Label
+    level: Annotated[int, Meta(ge=0, le=3)]
+    made_ms: Count
+    first: Count
+    end: Count
+    root: Hash
+    peaks: Annotated[list[Hash], Meta(max_length=64)]
+    members: Annotated[list[Member], Meta(max_length=MAX_MEMBERS)]
+    kinds: dict[Label, Count]
+    withheld: dict[Label, Count]
+    collectors: Annotated[list[CollectorInfo], Meta(max_length=1000)]
+    listeners: dict[Label, ListenerInfo]
+    omitted: Annotated[list[Omission], Meta(max_length=100)]
+    keys: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=16)] = []
+    log_pcr: Annotated[int, Meta(ge=0, le=23)] | None = None
+    previous: Head | None = None
+
+
+class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """``tail.json``: the heads whose notes lie after the range, to the one of ``proof.json``.
+
+    ``consistency`` leads from the first ``Manifest.end`` records to that head, ``previous`` from
+    the previous head to it.
+    """
+
+    format: str
+    heads: list[Head]
+    consistency: Annotated[list[Hash], Meta(max_length=130)]
+    previous: Annotated[list[Hash], Meta(max_length=130)] = []
+
+
+_Text = TypeVar("_Text", Manifest, Tail)
+
+
+def encode_text(value: Manifest | Tail) -> bytes:
+    """The member's bytes: canonical JSON (RFC 8785; only strings and integers) and a newline."""
+    return msgspec.json.encode(value, order="sorted") + b"\n"
+
+
+def decode_text(data: bytes, kind: type[_Text]) -> _Text:
+    """The manifest or tail in ``data``: strict, so that ``encode_text`` gives the same bytes again.
+
+    Raises FormatError ``PARSE_*`` as ``decode_proof`` does.
+    """
+    try:
+        tree = strict_json.loads(data, max_bytes=MAX_TEXT, max_depth=_MAX_DEPTH)
+    except FormatError as error:
+        raise parse_error(error.code, error.message) from None
+    claimed = tree.get("format") if isinstance(tree, dict) else None
+    if claimed != BUNDLE_FORMAT:
+        named = f"format {claimed[:40]!a}" if isinstance(claimed, str) else "no format"
+        raise FormatError(
+            "PARSE_FORMAT_UNKNOWN",
+            f"a text in the bundle names {named}, not {BUNDLE_FORMAT}",
+            remedy="use a verifier that knows the format",
+        )
+    try:
+        value = msgspec.convert(tree, kind)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise parse_error("FIELD", f"a field is wrong: {str(error)[:200]}") from None
+    if encode_text(value) != data:
+        raise parse_error("NOT_CANONICAL", "a text is not the canonical spelling of its content")
+    return value
+
+
+def parse_error(code: str, message: str) -> FormatError:
+    """Bytes in a bundle that cannot be what an export wrote."""
+    return FormatError(
+        f"PARSE_{code}",
+        message,
+        remedy="fetch the bundle again from where it was made, byte for byte",
+    )
+
+
+def entries_name(number: int) -> str:
+    """Name of the entries of portion ``number``."""
+    return f"data/{number:06d}.entries.zst"
+
+
+def leaves_name(number: int) -> str:
+    """Name of the leaves of portion ``number``."""
+    return f"data/{number:06d}.leaves"
+
+
+def iter_entries(data: bytes) -> Iterator[tuple[bytes, bytes, Record]]:
+    """Salts of payload and provenance, and the record, of every entry in ``data``.
+
+    Raises FormatError ``BUNDLE_ENTRY`` where the bytes are not whole entries.
+    """
+    at, size, unpack = 0, len(data), FRAME_HEAD.unpack_from
+    while at < size:
+        frame = at + _SALTS
+        body = frame + FRAME_HEAD.size
+        length, crc = unpack(data, frame) if body <= size else (0, 0)
+        end = body + length
+        content = data[body:end]
+        if not length or end > size or crc32(content) != crc:
+            raise _bad_entry(f"the entry at byte {at} is not whole")
+        try:
+            record = decode_body(content)
+        except FormatError as error:
+            raise _bad_entry(error.message) from None
+        yield data[at : at + SALT_SIZE], data[at + SALT_SIZE : frame], record
+        at = end
+
+
+def iter_leaves(data: bytes) -> Iterator[tuple[Disclosure, bytes]]:
+    """Disclosure and leaf hash of every record in a member of leaves.
+
+    Raises FormatError ``BUNDLE_LEAVES`` for a part of one, and for an unknown disclosure.
+    """
+    if len(data) % LEAF_ENTRY:
+        raise _bad_leaves("it ends inside a leaf")
+    for number, leaf in _LEAF.iter_unpack(data):
+        disclosure = _DISCLOSURES.get(number)
+        if disclosure is None:
+            raise _bad_leaves(f"disclosure {number} is not assigned")
+        yield disclosure, leaf
+
+
+def encode_leaf(disclosure: Disclosure, leaf: bytes) -> bytes:
+    """One record in a member of leaves."""
+    return _LEAF.pack(disclosure, leaf)
+
+
+_LEAF = Struct(f"B{HASH_SIZE}s")
+_DISCLOSURES = {int(disclosure): disclosure for disclosure in Disclosure}
+
+
+def _bad_entry(what: str) -> FormatError:
+    return FormatError(
+        "BUNDLE_ENTRY",
+        f"the records in the bundle cannot be read: {what}",
+        remedy="fetch the bundle again from where it was made, byte for byte",
+    )
+
+
+def _bad_leaves(what: str) -> FormatError:
+    return FormatError(
+        "BUNDLE_LEAVES",
+        f"the leaves in the bundle cannot be read: {what}",
+        remedy="fetch the bundle again from where it was made, byte for byte",
+    )
