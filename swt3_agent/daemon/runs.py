@@ -15,7 +15,7 @@ class LastRun:
     """What a collector's last run came to.
 
     ``saw`` tells whether it had evidence, ``failed`` whether an appraisal came to FAIL; ``good_ms``
-    is when it last had evidence and nothing failed (UTC ms; None: not since the start).
+    is when nothing failed last, and it saw what there is (UTC ms; None: not since the start).
     """
 
     attestations: tuple[Attestation, ...]
@@ -40,15 +40,16 @@ def last_run(
 ) -> LastRun:
     """The run that came to ``attestations``, after the one ``before``. Raises JournalError."""
     saw = bool(attestations) and _has_evidence(journal, attestations[0].evidence_record)
-    failed = any(a.appraisal.outcome is Outcome.FAIL for a in attestations)
+    outcomes = {attestation.appraisal.outcome for attestation in attestations}
+    good = Outcome.FAIL not in outcomes and (saw or outcomes == {Outcome.ABSENT})
     good_ms = None if before is None else before.good_ms
     return LastRun(
         attestations=tuple(attestations),
         utc_ms=now_ms,
         duration_ms=attestations[0].duration_ms if attestations else 0,
         saw=saw,
-        failed=failed,
-        good_ms=now_ms if saw and not failed else good_ms,
+        failed=Outcome.FAIL in outcomes,
+        good_ms=now_ms if good else good_ms,
     )
 
 

@@ -1,0 +1,132 @@
+"""Health and metrics over HTTP: /healthz, /readyz, /metrics (docs/operations.md).
+
+The Unix socket is the operators' own and tells them everything. On TCP any user of this machine
+may ask: there, at the clearing levels that keep hardware to the node (2 and 3), reasons are codes
+and the accelerators are not named.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from swt3_agent import __version__
+from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.daemon.http_server import HttpServer
+from swt3_agent.daemon.metrics import registry
+from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.readiness import unready
+from swt3_agent.daemon.sockets import Sockets
+from swt3_agent.relay.counters import IntakeCounters
+
+PRIVATE_LEVEL = 2
+"""From this clearing level on what AI-HW.1 says of the hardware stays on the node."""
+_OPENMETRICS = "application/openmetrics-text"
+_HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+def ops_app(node: Node, intakes: Sequence[IntakeCounters], *, public: bool) -> Starlette:
+    """The application for one listener; ``public``: whoever is on this machine may ask."""
+    metrics = registry(node, intakes)
+
+    # Plain functions: Starlette runs them in threads, for a slow disk must not stop the intake.
+    def healthz(_: Request) -> Response:
+        discreet = public and node.config.clearing_level >= PRIVATE_LEVEL
+        return JSONResponse(health_view(node, discreet=discreet), headers=_HEADERS)
+
+    def readyz(_: Request) -> Response:
+        discreet = public and node.config.clearing_level >= PRIVATE_LEVEL
+        view = readiness_view(node, discreet=discreet)
+        return JSONResponse(view, 200 if view["ready"] else 503, headers=_HEADERS)
+
+    def show_metrics(request: Request) -> Response:
+        if _OPENMETRICS in request.headers.get("accept", ""):
+            encode: Callable[[CollectorRegistry], bytes] = openmetrics.generate_latest
+            kind = openmetrics.CONTENT_TYPE_LATEST
+        else:
+            encode, kind = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
+        return Response(encode(metrics), headers={**_HEADERS, "Content-Type": kind})
+
+    app = Starlette(
+        routes=[
+            Route("/healthz", healthz, methods=["GET"]),
+            Route("/health", healthz, methods=["GET"]),
+            Route("/readyz", readyz, methods=["GET"]),
+            Route("/metrics", show_metrics, methods=["GET"]),
+        ],
+        exception_handlers={HTTPException: _refused},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def ops_servers(
+    node: Node, sockets: Sockets, intakes: Sequence[IntakeCounters]
+) -> list[HttpServer]:
+    """A server for each ops socket that is open; start and stop them."""
+    servers = []
+    if sockets.ops is not None:
+        app = ops_app(node, intakes, public=False)
+        servers.append(HttpServer(app, sockets.ops.socket, name="ops"))
+    if sockets.ops_tcp is not None:
+        app = ops_app(node, intakes, public=True)
+        servers.append(HttpServer(app, sockets.ops_tcp, name="ops-tcp"))
+    return servers
+
+
+def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  that is what it is registered for
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+def health_view(node: Node, *, discreet: bool) -> dict[str, Any]:
+    """The keys of docs/protocol.md 17; ``discreet`` leaves null what names the hardware."""
+    hardware: Mapping[str, object] = {} if discreet else _hardware(node)
+    last_ms = max((run.utc_ms for run in list(node.last_runs.values())), default=None)
+    return {
+        "status": "ok",
+        "version": __version__,
+        "mode": "local" if node.config.ledger is None else "cloud",
+        "last_attestation": None if last_ms is None else iso_time(last_ms),
+        "silicon_vendor": hardware.get("silicon_vendor"),
+        "topology": hardware.get("topology"),
+        "accelerator_count": hardware.get("accelerator_count"),
+        "gpu_count": hardware.get("gpu_count"),
+        "pending": 0,
+    }
+
+
+def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
+    """``ready`` and the reasons why not; ``discreet`` leaves only their codes."""
+    reasons = unready(node)
+    if discreet:
+        return {"ready": not reasons, "reasons": [{"code": reason.code} for reason in reasons]}
+    return {
+        "ready": not reasons,
+        "reasons": [
+            {"code": reason.code, "detail": reason.detail, "remedy": reason.remedy}
+            for reason in reasons
+        ],
+    }
+
+
+def iso_time(utc_ms: int) -> str:
+    """``2026-01-31T23:59:59.123Z``."""
+    moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _hardware(node: Node) -> Mapping[str, object]:
+    """What the last AI-HW.1 says in its context; empty where none was read."""
+    run = node.last_runs.get(GpuCollector.name)
+    if run is None or not run.attestations:
+        return {}
+    return run.attestations[0].appraisal.context

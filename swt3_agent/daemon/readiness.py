@@ -1,0 +1,100 @@
+"""Why a node is not ready: each reason with a stable code and a remedy; none means ready.
+
+A node is ready when what it says can be relied upon now: its hardware was attested recently and
+well, its log takes records and its TPM signs them, and what must leave it does.
+"""
+
+import time
+from collections.abc import Iterator
+
+from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.collect.platform import PlatformCollector
+from swt3_agent.config import NO_TPM
+from swt3_agent.daemon.collectors import Watched
+from swt3_agent.daemon.disk import room_at, shortage
+from swt3_agent.daemon.node import Node
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.record import Kind
+
+HARDWARE = (GpuCollector.name, PlatformCollector.name)
+"""The collectors whose word `hardware.attestation_freshness` is about."""
+MOST_MARGIN_S = 300.0
+"""What a run may take beyond the time at which it is due."""
+QUARANTINE_S = 24 * 3600.0
+"""How long a record in quarantine keeps the node from being ready: somebody has to look at it, and
+the log keeps it for good."""
+
+
+def unready(node: Node) -> list[Reason]:
+    """The reasons, the gravest first. It may take as long as the disk does: ask from a thread."""
+    now_ms = time.time_ns() // 1_000_000
+    return [
+        *_journal(node),
+        *_disk(node),
+        *_heads(node),
+        *_attestations(node, now_ms),
+        *_quarantine(node, now_ms),
+    ]
+
+
+def _journal(node: Node) -> Iterator[Reason]:
+    failure = node.journal.failure
+    if failure is not None:
+        yield Reason(failure.code, failure.message, failure.remedy)
+
+
+def _disk(node: Node) -> Iterator[Reason]:
+    lack = shortage(room_at(node.config.state_dir))
+    if lack is not None:
+        yield lack
+
+
+def _heads(node: Node) -> Iterator[Reason]:
+    lack = node.head_lack
+    if lack is not None and node.config.tpm.tcti != NO_TPM:
+        yield Reason(lack.code, f"heads are not signed: {lack.detail}", lack.remedy)
+
+
+def _attestations(node: Node, now_ms: int) -> Iterator[Reason]:
+    for watched in node.watched:
+        name = watched.collector.name
+        run = node.last_runs.get(name)
+        if run is None:
+            if name in HARDWARE:
+                detail = f"{name} has not been attested since the start"
+                yield Reason("ATTESTATION_PENDING", detail, "wait for its first run")
+            continue
+        if now_ms - run.utc_ms > 1000 * longest_age_s(watched, node):
+            detail = f"{name} was attested {(now_ms - run.utc_ms) // 1000} s ago"
+            remedy = "look for a collector that hangs in the agent's log"
+            yield Reason("ATTESTATION_STALE", detail, remedy)
+        elif run.failed and not (name == PlatformCollector.name and _wants_no_tpm(node)):
+            detail = f"the last attestation of {name} came to FAIL"
+            yield Reason("ATTESTATION_FAILED", detail, f"run `swt3-agent attest {name}`")
+
+
+def longest_age_s(watched: Watched, node: Node) -> float:
+    """How old the last run of a collector may be: what was asked for, or two of its intervals."""
+    collector = watched.collector
+    margin_s = min(collector.timeout_s, MOST_MARGIN_S)
+    if collector.name in HARDWARE:
+        return node.config.required.attestation_freshness + margin_s
+    return 2 * collector.interval_s + collector.timeout_s
+
+
+def _wants_no_tpm(node: Node) -> bool:
+    return node.config.tpm.tcti == NO_TPM
+
+
+def _quarantine(node: Node, now_ms: int) -> Iterator[Reason]:
+    found = node.catalogue.kinds().get(Kind.QUARANTINE)
+    if found is None:
+        return
+    age_s = (now_ms - node.journal.read(found.last_seq).received_ns // 1_000_000) / 1000
+    if age_s < QUARANTINE_S:
+        yield Reason(
+            "QUARANTINE",
+            f"{found.count} records are in quarantine, the last of them record {found.last_seq}",
+            f"see who sent them in `swt3-agent log`; {QUARANTINE_S / 3600:.0f} h after the last"
+            " one the node is ready again",
+        )
