@@ -60,7 +60,8 @@ class Withheld(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of the forwardable records of ``[first, end)``, ``total`` of them.
+    """What became of the forwardable records of ``[first, end)``: ``total`` of them (None: whoever
+    settles has not counted).
 
     ``by`` is ``ledger`` or ``bundle``; ``source`` names the ledger's host or the bundle's manifest
     digest, ``signer`` whose word it is. ``receipts`` and ``withheld`` are in order of sequence.
@@ -69,7 +70,7 @@ class Settlement:
     by: str
     first: int
     end: int
-    total: int
+    total: int | None
     receipts: tuple[Receipt, ...]
     withheld: tuple[Withheld, ...] = ()
     source: str = ""

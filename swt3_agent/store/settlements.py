@@ -181,7 +181,7 @@ class Settlements:
             answered.discard(seq)
         if answered:
             raise _refuse("SETTLEMENT_UNFIT", f"record {min(answered)} is not one that is sent on")
-        if total != settlement.total:
+        if settlement.total not in (None, total):
             where = f"records {settlement.first} to {settlement.end}"
             raise _refuse(
                 "SETTLEMENT_UNFIT", f"{where} hold {total} to settle, not {settlement.total}"
@@ -192,7 +192,7 @@ class Settlements:
         """Append ``piece`` with the sums up to it, and go on from there."""
         last_seq, last = self._last
         sums = last.counts
-        answered = len(piece.receipts)
+        total = piece.total or 0
         content = ReceiptRecord(
             by=piece.by,
             source=name(piece.source),
@@ -201,9 +201,9 @@ class Settlements:
             end=piece.end,
             cursor=max(last.cursor, piece.end),
             counts=Counts(
-                settled=sums.settled + piece.total,
+                settled=sums.settled + total,
                 refused=sums.refused + refused,
-                withheld=sums.withheld + max(0, piece.total - answered),
+                withheld=sums.withheld + max(0, total - len(piece.receipts)),
                 differing=sums.differing
                 + sum(receipt.differs is not None for receipt in piece.receipts),
             ),

@@ -121,6 +121,11 @@ class Event(Enum):
         "the ledger refused records for good",
         "`swt3-agent queue` lists them with the reason",
     )
+    VERDICT_DIFFERS = (
+        "be973a5c02744120ba7a6619fbf14e3a",
+        "the ledger judged a record otherwise than this agent",
+        "`swt3-agent log` has both verdicts in the receipt; find out whose rule is the right one",
+    )
     CUSTODY_LACKING = (
         "91d0ce5868fc5f328df60d8f2e0b09e9",
         "what clearing removes cannot be kept, so nothing is sent on",

@@ -1,0 +1,277 @@
+"""Delivery as the daemon runs it: a thread that sends what the log has and its ledger has not.
+
+It wakes for new records, a moment later so that several go at once, and after a failure when it is
+time to try again. Its own thread and event loop: a slow ledger delays nothing else.
+"""
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from swt3_agent.config import Config, Ledger
+from swt3_agent.errors import AgentError, ConfigError, JournalError
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.delivery.batches import BatchLimits
+from swt3_agent.relay.delivery.gate import Gate
+from swt3_agent.relay.delivery.interfaces import Answer, Held
+from swt3_agent.relay.delivery.jitter import FullJitter
+from swt3_agent.relay.delivery.lane import PROBE_S, Lane, LaneState, Step
+from swt3_agent.relay.delivery.ledger import Address, HttpLedger
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.settlements import FORWARDABLE, Receipt, Settlement, Settlements, Withheld
+from swt3_agent.telemetry import Event, fields
+
+logger = logging.getLogger(__name__)
+
+LINGER_S = 1.0
+"""How long the first new record waits for others to go with it."""
+IDLE_S = 5.0
+"""How often an idle lane looks for itself whether there is something."""
+
+_FAULT_EVENTS = {
+    LaneState.STOPPED: Event.DELIVERY_STOPPED,
+    LaneState.BACKING_OFF: Event.DELIVERY_FAILED,
+    LaneState.WAITING_CUSTODY: Event.CUSTODY_LACKING,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryState:
+    """How delivery stands. ``fault`` is what hinders it, since ``since_ms``; times are UTC ms."""
+
+    ledger: str
+    lane: LaneState = LaneState.IDLE
+    fault: Reason | None = None
+    since_ms: int | None = None
+    last_success_ms: int | None = None
+
+
+class Delivery:
+    """Sends the records of a journal to ``ledger``; any thread may call anything.
+
+    ``lack`` says why nothing may be sent now (custody does not keep what clearing removes).
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        gate: Gate,
+        journal: Journal,
+        settlements: Settlements,
+        lack: Callable[[], Reason | None] = lambda: None,
+    ) -> None:
+        self._address = address_of(ledger)
+        self._journal = journal
+        self._lane = Lane(
+            journal,
+            _Sink(settlements, self._address.host),
+            gate,
+            BatchLimits(ledger.settings.batch_records, ledger.settings.batch_bytes),
+            lack=lack,
+        )
+        self._state = DeliveryState(self._address.host)
+        self._jitter = FullJitter()  # where the log itself fails
+        self._orders: deque[Callable[[], None]] = deque()
+        self._wake = asyncio.Event()
+        self._wants_news = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def state(self) -> DeliveryState:
+        """How it stands now."""
+        return self._state
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._loop = loop = asyncio.new_event_loop()
+        self._work = loop.create_task(self._deliver())
+        self._journal.observe_commits(self._on_commit)
+        self._thread = threading.Thread(
+            target=self._run, args=(loop,), name="delivery", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End. A POST under way is given up; what it held goes again after the next start."""
+        if self._thread is None or self._loop is None:
+            return
+        self._tell(self._work.cancel)
+        self._thread.join()
+        self._loop.close()
+
+    def resume(self) -> None:
+        """Try again now: what hindered is said to be mended."""
+        self._order(self._lane.resume)
+
+    def retry(self, seqs: Sequence[int]) -> None:
+        """Send these records again, which were refused."""
+        self._order(lambda: self._lane.retry(seqs))
+
+    def _order(self, order: Callable[[], None]) -> None:
+        """Have ``order`` done between two steps of the lane."""
+        self._orders.append(order)
+        self._tell(self._wake.set)
+
+    def _tell(self, callback: Callable[[], object]) -> None:
+        if self._loop is None:
+            return
+        with suppress(RuntimeError):  # the loop is closed: nothing is sent any longer
+            self._loop.call_soon_threadsafe(callback)
+
+    def _on_commit(
+        self, _first_seq: int, appends: Sequence[Sequence[tuple[Kind, bytes, bytes]]]
+    ) -> None:
+        """From the journal's writer, for each commit: quick."""
+        if self._wants_news and any(append[0][0] in FORWARDABLE for append in appends):
+            self._wants_news = False
+            self._tell(self._wake.set)
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        with suppress(asyncio.CancelledError):
+            loop.run_until_complete(self._work)
+
+    async def _deliver(self) -> None:
+        while True:
+            try:
+                async with HttpLedger(self._address) as ledger:
+                    await self._send_until_fault(ledger)
+            except ConfigError as error:  # its files may be mended while the agent runs
+                await self._pause(Step(LaneState.STOPPED, _reason(error), PROBE_S))
+            except Exception as error:
+                logger.exception("delivery failed")
+                fault = Reason("INTERNAL", f"delivery failed: {error!r}", "see the log; report it")
+                await self._pause(Step(LaneState.STOPPED, fault, PROBE_S))
+
+    async def _send_until_fault(self, ledger: HttpLedger) -> None:
+        while True:
+            try:
+                while self._orders:
+                    self._orders.popleft()()
+                step = await self._lane.step(ledger)
+            except JournalError as error:
+                step = Step(LaneState.BACKING_OFF, _reason(error), self._jitter.next())
+            else:
+                self._jitter.reset()
+            await self._pause(step)
+            if step.fault is not None:
+                return
+
+    async def _pause(self, step: Step) -> None:
+        """Wait as long as ``step`` says, or until there is something to do."""
+        self._note(step)
+        if step.wait_s == 0:
+            await asyncio.sleep(0)
+            return
+        self._wake.clear()
+        self._wants_news = step.state is LaneState.IDLE
+        if not self._orders:
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(
+                    self._wake.wait(), IDLE_S if step.wait_s is None else step.wait_s
+                )
+        if step.state is LaneState.IDLE and not self._orders:
+            await asyncio.sleep(LINGER_S)
+
+    def _note(self, step: Step) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        before = self._state
+        changed = (step.fault and step.fault.code) != (before.fault and before.fault.code)
+        if changed and step.fault is not None:
+            event = _FAULT_EVENTS.get(step.state, Event.DELIVERY_FAILED)
+            told = fields(
+                event, code=step.fault.code, why=step.fault.detail, remedy=step.fault.remedy
+            )
+            logger.warning("nothing is delivered %s", told)
+        elif changed:
+            logger.info(
+                "records are delivered again %s", fields(Event.DELIVERY_BACK, ledger=before.ledger)
+            )
+        since_ms = now_ms if changed else before.since_ms
+        self._state = DeliveryState(
+            ledger=before.ledger,
+            lane=step.state,
+            fault=step.fault,
+            since_ms=None if step.fault is None else since_ms,
+            last_success_ms=now_ms if step.delivered else before.last_success_ms,
+        )
+
+
+class _Sink:
+    """`relay.delivery.interfaces.SettlementSink` over the records of the journal."""
+
+    def __init__(self, settlements: Settlements, source: str) -> None:
+        self._settlements = settlements
+        self._source = source
+
+    @property
+    def cursor(self) -> int:
+        return self._settlements.cursor
+
+    def settle(self, first: int, end: int, answers: Sequence[Answer], held: Sequence[Held]) -> None:
+        receipts = tuple(
+            Receipt(
+                seq=answer.seq,
+                ok=answer.ok,
+                error=answer.error,
+                token=answer.token,
+                verdict=answer.verdict,
+                signature_verified=answer.signature_verified,
+                differs=answer.differs,
+            )
+            for answer in answers
+        )
+        withheld = tuple(Withheld(part.first, part.end, part.reason) for part in held)
+        settlement = Settlement("ledger", first, end, None, receipts, withheld, self._source)
+        record = self._settlements.append(settlement)
+        _tell_of_exceptions(receipts, record)
+
+
+def _tell_of_exceptions(receipts: Sequence[Receipt], record: int) -> None:
+    """Log what an operator has to look at; the RECEIPT ``record`` has the whole of it."""
+    refused = [receipt for receipt in receipts if not receipt.ok]
+    if refused:
+        told = fields(
+            Event.RECORD_REFUSED,
+            count=len(refused),
+            first=refused[0].seq,
+            why=refused[0].error,
+            receipt=record,
+        )
+        logger.warning("the ledger refused records %s", told)
+    differing = [receipt for receipt in receipts if receipt.differs is not None]
+    if differing:
+        one = differing[0]
+        told = fields(
+            Event.VERDICT_DIFFERS,
+            count=len(differing),
+            first=one.seq,
+            ledger=one.verdict,
+            agent=one.differs,
+            receipt=record,
+        )
+        logger.warning("the ledger judges otherwise than this agent %s", told)
+
+
+def address_of(ledger: Ledger) -> Address:
+    """Where the settings say that the ledger is."""
+    settings = ledger.settings
+    return Address(
+        endpoint=ledger.endpoint,
+        api_key=ledger.api_key,
+        ca=None if settings.ca is None else Path(settings.ca),
+        certificate=None if settings.certificate is None else Path(settings.certificate),
+        key=None if settings.key is None else Path(settings.key),
+        timeout_s=settings.timeout,
+    )
+
+
+def _reason(error: AgentError) -> Reason:
+    return Reason(error.code, error.message, error.remedy)
