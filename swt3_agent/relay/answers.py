@@ -29,6 +29,7 @@ class Code(str, Enum):
     BAD_FINGERPRINT = "BAD_FINGERPRINT"
     BAD_FIELD = "BAD_FIELD"
     OUTCOME_UNKNOWN = "OUTCOME_UNKNOWN"
+    SIGN_UNAVAILABLE = "SIGN_UNAVAILABLE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from swt3_agent.relay.answers import UNKNOWN_ID, Code, Exchange
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.origin import Origin, peer_of
+from swt3_agent.relay.reception import Reception
 from swt3_agent.relay.request import Broken, LineSplitter
 from swt3_agent.relay.sharing import Admission, InputPool, Turns
 from swt3_agent.relay.submissions import Submissions, Work
@@ -34,6 +35,7 @@ class Shared:
     pool: InputPool
     turns: Turns
     submissions: Submissions
+    reception: Reception
     counters: IntakeCounters
 
 
@@ -226,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         if line is Broken.UNFINISHED:
             self._refuse(Code.INVALID_REQUEST, "the request does not end in a newline")
             return None
-        exchange, work = self._shared.submissions.begin(line, self, self._whence)
+        exchange, work = self._shared.reception.begin(line, self, self._whence)
         self._exchanges.append(exchange)
         return work
 

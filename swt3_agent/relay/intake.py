@@ -2,8 +2,9 @@
 
 docs/formats.md, "Intake". A listener is an identity: all that arrives on this socket is of one
 tenant. The path of a request: ``connection`` receives it and keeps the order, ``request`` cuts it
-out of the stream and takes it apart, ``batches`` and ``judgement`` decide on its records,
-``submissions`` stores them once and answers in time. What connections share is in ``sharing``.
+out of the stream and takes it apart, ``reception`` hands it on, ``batches`` and ``judgement``
+decide on its records, ``submissions`` stores them once and answers in time, ``sentinel`` answers
+what sentinel clients ask. What connections share is in ``sharing``.
 """
 
 import asyncio
@@ -21,6 +22,8 @@ from swt3_agent.relay.connection import RECEIVE_BYTES, Connection, Shared
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.reception import Reception
+from swt3_agent.relay.sentinel import Sentinel, SentinelSettings
 from swt3_agent.relay.sharing import Admission, InputPool, Turns
 from swt3_agent.relay.sink import RecordSink
 from swt3_agent.relay.submissions import Submissions
@@ -49,6 +52,7 @@ class IntakeServer:
         clearing_level: int,
         limits: IntakeLimits | None = None,
         listener: str = "intake",
+        sentinel: SentinelSettings | None = None,
         inherited: socket.socket | None = None,
     ) -> None:
         self.path = path
@@ -56,6 +60,7 @@ class IntakeServer:
         self._sink = sink
         self._rules = Rules(tenant, clearing_level, limits or IntakeLimits())
         self._listener = listener
+        self._sentinel = sentinel or SentinelSettings()
         self._inherited = inherited
         self._file: Listener | None = None
         self._server: asyncio.Server | None = None
@@ -94,6 +99,8 @@ class IntakeServer:
     def _share(self) -> Shared:
         limits = self._rules.limits
         loop = asyncio.get_running_loop()
+        submissions = Submissions(self._sink, self._rules, self.counters)
+        sentinel = Sentinel(self._sentinel, submissions, self.counters)
         return Shared(
             listener=self._listener,
             tenant=self._rules.tenant,
@@ -102,7 +109,8 @@ class IntakeServer:
             admission=Admission(limits.connections()),
             pool=InputPool(limits.max_buffered_bytes),
             turns=Turns(loop, limits.turn_budget_s),
-            submissions=Submissions(self._sink, self._rules, self.counters),
+            submissions=submissions,
+            reception=Reception(limits, submissions, sentinel, self.counters),
             counters=self.counters,
         )
 

@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from swt3_agent.protocol.canonical import canonical_json
@@ -23,7 +24,8 @@ _SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h, Linux 6.5
 _START_TIME = 22 - 3  # proc(5), stat: the 22nd field, counted from the state, which is the third
 
 _BATCH_SLOT = b'"batch":0'
-"""Quotes inside of a JSON text are escaped, so this can only be the member itself."""
+_ORIGINAL_SLOT = b'"original":""'
+"""Quotes inside of a JSON text are escaped, so these can only be the members themselves."""
 
 _MOST_TEMPLATES = 64
 
@@ -72,6 +74,10 @@ class Origin:
             template = self._templates[key] = (head, tail)
         return b'%b"batch":%d%b' % (template[0], batch, template[1])
 
+    def opaque(self, request: SubmitRequest) -> bytes:
+        """RFC 8785 JSON for bytes that are no witness: who sent them, and what became of them."""
+        return self._encoded(request.batch_key, {"status": "unparsed"})
+
     def quarantined(self, request: SubmitRequest, rejection: Rejection) -> bytes:
         """RFC 8785 JSON for a record that is kept but not accepted: the same, and why."""
         about = {"code": rejection.code, "error": rejection.error, "index": rejection.index}
@@ -100,11 +106,27 @@ def with_dropped(provenance: bytes, dropped: Sequence[Rejection]) -> bytes:
     Without it the answer to a batch repeated after a restart could not be the same: what was
     dropped left no record of its own.
     """
-    indexes: dict[str, list[int]] = {}
+    places: dict[tuple[str, str], list[int]] = {}
     for rejection in dropped:
-        indexes.setdefault(rejection.error, []).append(rejection.index)
-    listed = [{"error": error, "indexes": places} for error, places in indexes.items()]
+        places.setdefault((rejection.code, rejection.error), []).append(rejection.index)
+    listed = [
+        {"code": code, "error": error, "indexes": indexes}
+        for (code, error), indexes in places.items()
+    ]
     return canonical_json({**json.loads(provenance), "dropped": listed})
+
+
+def with_original(provenance: bytes, original: str) -> bytes:
+    """The provenance of a cleared record: it commits to what arrived (64 hex digits)."""
+    head, tail = _around_original(provenance)
+    return b'%b"original":"%b"%b' % (head, original.encode(), tail)
+
+
+@lru_cache(maxsize=_MOST_TEMPLATES)
+def _around_original(provenance: bytes) -> tuple[bytes, bytes]:
+    members = {**json.loads(provenance), "original": ""}
+    head, _, tail = canonical_json(members).partition(_ORIGINAL_SLOT)
+    return head, tail
 
 
 def peer_of(connection: socket.socket, proc: Path = Path("/proc")) -> Peer:

@@ -9,6 +9,7 @@ import msgspec
 from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER
 from swt3_agent.relay.answers import UNKNOWN_ID, Code, Refusal
 from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.sentinel_request import OPERATIONS, SentinelRequest, parse_sentinel_request
 
 _LONGEST_ID = 128
 _LONGEST_CLIENT = 64
@@ -150,7 +151,7 @@ _decode_names = msgspec.json.Decoder(_Names).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
 
-def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Refusal:
+def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | SentinelRequest | Refusal:
     """The request that ``line`` is, or the answer that refuses it.
 
     A repeated or unknown key of the envelope is refused; the witnesses are judged one by one
@@ -161,12 +162,12 @@ def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Refusal:
             line.decode()  # the decoder passes over raw values without looking at their encoding
         envelope: _Envelope = _decode_envelope(line)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        return _refusal_of_malformed(line, str(error))
+        return _no_submission(line, str(error))
     request_id = envelope.id
     if not _is_name(request_id, _LONGEST_ID):
         return _invalid(UNKNOWN_ID, f"id is not a text of 1 to {_LONGEST_ID} printable characters")
     if envelope.op != "submit":
-        return _unknown_op(request_id, envelope.op)
+        return _other_request(line, request_id, envelope.op)
     if len(envelope.witnesses) > limits.max_records:
         return Refusal(
             request_id,
@@ -210,7 +211,8 @@ def _is_name(text: str, longest: int) -> bool:
     return 1 <= len(text) <= longest and text.isprintable()
 
 
-def _refusal_of_malformed(line: bytes, fault: str) -> Refusal:
+def _no_submission(line: bytes, fault: str) -> SentinelRequest | Refusal:
+    """What a line is that is no well-formed submit: nearly always a sentinel client's request."""
     try:
         names: _Names = _decode_names(line)
     except (msgspec.MsgspecError, RecursionError):
@@ -220,7 +222,7 @@ def _refusal_of_malformed(line: bytes, fault: str) -> Refusal:
         request_id = UNKNOWN_ID
     op = _text(names.op)
     if op not in ("", "submit"):
-        return _unknown_op(request_id, op)
+        return _other_request(line, request_id, op)
     return _invalid(request_id, f"not a submit request: {fault}")
 
 
@@ -236,5 +238,15 @@ def _invalid(request_id: str, fault: str) -> Refusal:
     return Refusal(request_id, Code.INVALID_REQUEST, fault)
 
 
-def _unknown_op(request_id: str, op: str) -> Refusal:
-    return Refusal(request_id, Code.UNKNOWN_OP, f"op {op!a} is not known here; send submit")
+def _other_request(line: bytes, request_id: str, op: str) -> SentinelRequest | Refusal:
+    if op not in OPERATIONS:
+        known = ", ".join(("submit", *OPERATIONS))
+        return Refusal(
+            request_id, Code.UNKNOWN_OP, f"op {op!a} is not known here; send one of {known}"
+        )
+    if request_id == UNKNOWN_ID:
+        return _invalid(UNKNOWN_ID, f"id is not a text of 1 to {_LONGEST_ID} printable characters")
+    try:
+        return parse_sentinel_request(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return _invalid(request_id, f"not a {op} request: {error}")

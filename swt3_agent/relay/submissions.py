@@ -1,4 +1,4 @@
-"""From a request line to its answer: judged, stored once, answered in time."""
+"""From a submission to its answer: judged, stored once, answered in time."""
 
 import asyncio
 import logging
@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from swt3_agent.errors import JournalError
-from swt3_agent.relay.answers import Code, Exchange, Outlet, Refusal, refused, submitted
+from swt3_agent.relay.answers import Code, Exchange, Outlet, refused, submitted
 from swt3_agent.relay.batches import (
     BatchJudgement,
     BatchKey,
@@ -22,7 +22,7 @@ from swt3_agent.relay.batches import (
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.origin import Origin
-from swt3_agent.relay.request import parse_request
+from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
 
 StoreAnswer = tuple[int | None, Sequence[StoredRecord]]
@@ -30,6 +30,10 @@ StoreAnswer = tuple[int | None, Sequence[StoredRecord]]
 
 _NOT_STORED = {
     "BUSY": Code.BUSY,
+    "CUSTODY_BUSY": Code.BUSY,
+    "CUSTODY_DENIED": Code.BUSY,
+    "CUSTODY_FAILED": Code.BUSY,
+    "CUSTODY_FULL": Code.DISK_FULL,
     "DISK_FULL": Code.DISK_FULL,
     "JOURNAL_UNWRITABLE": Code.BUSY,
     "RECORD_TOO_LARGE": Code.TOO_LARGE,
@@ -40,12 +44,25 @@ _RETRYABLE = frozenset({Code.BUSY, Code.DISK_FULL, Code.RATE_LIMITED, Code.OUTCO
 
 T = TypeVar("T")
 
+Respond = Callable[[BatchJudgement, int | None], bytes]
+"""The answer to a batch that is stored: its judgement, and the number of its first record."""
+
 _log = logging.getLogger(__name__)
+
+
+def answer_to_submit(judgement: BatchJudgement, first_seq: int | None) -> bytes:
+    """The answer that docs/formats.md, "Intake", gives to ``submit``."""
+    return submitted(
+        len(judgement.request.payloads),
+        first_seq if judgement.accepted else None,
+        judgement.accepted,
+        judgement.rejections(),
+    )
 
 
 @dataclass(slots=True)
 class Work:
-    """A batch on its way to the store.
+    """A batch on its way to the store. ``respond`` makes its answer once it is there.
 
     ``blocked``: whether the store has it already is being looked up. ``over``: there is nothing
     more to judge, because it was answered or is the store's now.
@@ -53,8 +70,18 @@ class Work:
 
     pending: PendingBatch
     judgement: BatchJudgement
+    respond: Respond
     blocked: bool = False
     over: bool = False
+
+
+@dataclass(slots=True)
+class _Barrier:
+    """An answer that waits for commits, whatever becomes of them."""
+
+    waits_for: "set[Future[Commit]]"
+    exchange: Exchange
+    answer: Callable[[], bytes]
 
 
 class Mailbox(Generic[T]):
@@ -93,6 +120,8 @@ class Submissions:
         self._due: deque[tuple[float, Exchange]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._touched: set[Outlet] = set()
+        self._uncommitted: set[Future[Commit]] = set()
+        self._barriers: list[_Barrier] = []
 
     def close(self) -> None:
         """Let go of timers and threads; commits under way still reach the store."""
@@ -101,13 +130,14 @@ class Submissions:
         self._lookups.shutdown(wait=False)
 
     def begin(
-        self, line: bytes, outlet: Outlet, origin: Callable[[], Origin]
+        self,
+        request: SubmitRequest,
+        outlet: Outlet,
+        origin: Callable[[], Origin],
+        respond: Respond = answer_to_submit,
+        judging: type[BatchJudgement] = BatchJudgement,
     ) -> tuple[Exchange, Work | None]:
-        """Take a request line: its exchange, and what is still to be judged for it, if anything."""
-        self._counters.requests += 1
-        request = parse_request(line, self._rules.limits)
-        if isinstance(request, Refusal):
-            return self.refuse(request.request_id, outlet, request.code, request.error), None
+        """Take a batch: its exchange, and what is still to be judged for it, if anything."""
         exchange = Exchange(request.request_id, outlet)
         key = request.batch_key
         if key is not None and (answer := self._memory.answer(key)) is not None:
@@ -118,7 +148,7 @@ class Submissions:
             pending.waiting.append(exchange)
             return exchange, None
         pending = self._memory.start(key, exchange)
-        work = Work(pending, BatchJudgement(request, self._rules, origin()))
+        work = Work(pending, judging(request, self._rules, origin()), respond)
         if key is not None and not self._memory.is_new(key):
             work.blocked = True
             lookup = self._lookups.submit(self._ask_store, key)
@@ -126,6 +156,18 @@ class Submissions:
                 lambda done: self._mailbox.post(partial(self._looked_up, work, key, done))
             )
         return exchange, work
+
+    def when_durable(
+        self, request_id: str, outlet: Outlet, answer: Callable[[], bytes]
+    ) -> Exchange:
+        """An exchange that is answered when all that was handed to the store so far is durable."""
+        exchange = Exchange(request_id, outlet)
+        if not self._uncommitted:
+            exchange.answer(answer())
+            return exchange
+        self._expect(exchange)
+        self._barriers.append(_Barrier(set(self._uncommitted), exchange, answer))
+        return exchange
 
     def refuse(self, request_id: str, outlet: Outlet, code: Code, error: str) -> Exchange:
         """An exchange that is answered with an error already."""
@@ -142,11 +184,12 @@ class Submissions:
             self._flush_touched()
             return
         try:
-            future = self._sink.append(drafts)
+            future = self._sink.append(drafts, work.judgement.withheld)
         except JournalError as error:
             self._fail(work, _NOT_STORED.get(error.code, Code.BUSY), error.message)
             self._flush_touched()
             return
+        self._uncommitted.add(future)
         future.add_done_callback(
             lambda done: self._mailbox.post(partial(self._committed, work, done))
         )
@@ -183,18 +226,28 @@ class Submissions:
             self._fail(work, Code.OUTCOME_UNKNOWN, "the store failed; send the same batch again")
         else:
             self._settle(work, commit.first_seq)
+        self._uncommitted.discard(future)
+        if self._barriers:
+            self._pass_barriers(future)
+
+    def _pass_barriers(self, future: "Future[Commit]") -> None:
+        for barrier in self._barriers:
+            barrier.waits_for.discard(future)
+            if not barrier.waits_for and barrier.exchange.line is None:
+                barrier.exchange.answer(barrier.answer())
+                self._touched.add(barrier.exchange.outlet)
+        self._barriers = [barrier for barrier in self._barriers if barrier.waits_for]
 
     def _settle(self, work: Work, first_seq: int | None) -> None:
         judgement = work.judgement
         rejections = judgement.rejections()
         self._counters.relayed += judgement.accepted
         self._counters.quarantined += len(rejections) - judgement.dropped
+        self._counters.cleared += len(judgement.withheld)
         self._counters.dropped += judgement.dropped
         for rejection in rejections:
             self._counters.rejected[Code(rejection.code)] += 1
-        total = len(judgement.request.payloads)
-        numbered_from = first_seq if judgement.accepted else None
-        self._tell(work, submitted(total, numbered_from, judgement.accepted, rejections))
+        self._tell(work, work.respond(judgement, first_seq))
 
     def _tell(self, work: Work, answer: bytes) -> None:
         work.over = True

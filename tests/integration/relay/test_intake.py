@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from swt3_agent.errors import JournalError
+from swt3_agent.protocol.custody import commitment
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.limits import IntakeLimits
 from tests.integration.relay.harness import Peer, RunningIntake, serving
@@ -22,7 +23,7 @@ class TestSubmit:
     def test_stores_the_bytes_of_each_witness_as_they_came(
         self, intake: RunningIntake, path: Path, sink: ListSink
     ) -> None:
-        odd = b'{ "cycle_id" : "\\u00e9\xc3\xa9",' + encoded(inference_anchor())[1:]
+        odd = b'{ "cycle_id" : "\\u0061b",' + encoded(inference_anchor())[1:]
         with Peer(path) as peer:
             peer.send(b'{"op":"submit","id":"a","witnesses":[ %b ,%b]}\n' % (odd, odd))
             answer = peer.answer()
@@ -78,18 +79,40 @@ class TestSubmit:
         assert (answer["ok"], answer["total"]) == (True, 0)
         assert sink.appends == 0
 
-    def test_a_record_beyond_the_nodes_level_is_refused_and_not_stored(
+    def test_a_record_beyond_the_nodes_level_is_cleared_and_custody_gets_the_rest(
         self, intake: RunningIntake, path: Path, sink: ListSink
     ) -> None:
-        talkative = inference_anchor(ai_latency_ms=12, ai_context={"provider": "x"})
+        quiet = inference_anchor()
+        talkative = {**quiet, "ai_latency_ms": 12, "ai_context": {"provider": "x"}}
         with Peer(path) as peer:
-            answer = peer.ask({"op": "submit", "id": "d", "witnesses": [talkative]})
+            answer = peer.ask({"op": "submit", "id": "d", "witnesses": [talkative, quiet]})
+        assert (answer["accepted"], answer["results"]) == (2, [])
+        assert sink.payloads(Kind.RELAYED) == [
+            json.dumps(quiet, separators=(",", ":")).encode(),
+            encoded(quiet),
+        ]
+        (entry,) = sink.withheld
+        assert (entry.original, entry.level) == (encoded(talkative), 3)
+        assert entry.cleared == sink.records[0][2]
+        said = [json.loads(provenance) for _, provenance, _ in sink.records]
+        assert said[0].pop("original") == commitment(entry.secret, encoded(talkative))
+        assert said[0] == said[1]
+        assert intake.server.counters.cleared == 1
+
+    def test_what_is_quarantined_is_cleared_first(
+        self, intake: RunningIntake, path: Path, sink: ListSink
+    ) -> None:
+        wrong = inference_anchor(factor_a=2, ai_latency_ms=12, ai_prompt_hash="315f5bdb76d078c4")
+        with Peer(path) as peer:
+            answer = peer.ask({"op": "submit", "id": "d", "witnesses": [wrong]})
         (result,) = answer["results"]
-        assert (result["code"], result["quarantined"]) == ("BAD_FIELD", False)
-        assert "clearing level 3" in result["error"]
-        assert "ai_latency_ms, ai_context" in result["error"]
-        assert sink.records == []
-        assert intake.server.counters.dropped == 1
+        assert (result["code"], result["quarantined"]) == ("BAD_FINGERPRINT", True)
+        (kept,) = sink.payloads(Kind.QUARANTINE)
+        assert not {"ai_latency_ms", "ai_prompt_hash"} & json.loads(kept).keys()
+        (entry,) = sink.withheld
+        said = json.loads(sink.records[0][1])
+        assert said["original"] == commitment(entry.secret, encoded(wrong))
+        assert (said["code"], said["index"]) == ("BAD_FINGERPRINT", 0)
 
     def test_provenance_says_who_sent_what_under_which_levels(
         self, intake: RunningIntake, path: Path, sink: ListSink
@@ -126,7 +149,7 @@ class TestAnswers:
         self, intake: RunningIntake, path: Path
     ) -> None:
         with Peer(path) as peer:
-            answer = peer.ask({"op": "status", "id": "12345678"})
+            answer = peer.ask({"op": "delete", "id": "12345678"})
             assert (answer["id"], answer["ok"]) == ("12345678", False)
             assert (answer["code"], answer["retryable"]) == ("UNKNOWN_OP", False)
             assert peer.ask(submission(1, 1))["accepted"] == 1
@@ -198,7 +221,7 @@ class TestRepeatedBatch:
     def test_is_known_after_a_restart(self, tmp_path: Path) -> None:
         request = submission(4, 3)
         request["witnesses"][0]["factor_a"] = 9
-        request["witnesses"][2]["ai_latency_ms"] = 5
+        request["witnesses"][2]["agent_id"] = "a name with spaces"
         first_sink = ListSink()
         with serving(tmp_path / "a.sock", first_sink), Peer(tmp_path / "a.sock") as peer:
             first = peer.ask(request)

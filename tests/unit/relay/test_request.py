@@ -5,6 +5,7 @@ import pytest
 from swt3_agent.relay.answers import Code, Refusal
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.request import SubmitRequest, parse_request
+from swt3_agent.relay.sentinel_request import Check, Flush, Record, Sign, Status, Tokens
 
 LIMITS = IntakeLimits()
 
@@ -72,10 +73,55 @@ def test_the_id_of_a_bad_request_is_echoed_where_it_can_be_read() -> None:
     assert _refusal(b'{"op":"submit","id":"i",').request_id == "?"
 
 
-@pytest.mark.parametrize("line", [b'{"op":"check","tool":"x","id":"1"}', b'{"op":"x:y","id":"1"}'])
+@pytest.mark.parametrize("line", [b'{"op":"delete","tool":"x","id":"1"}', b'{"op":"x:y","id":"1"}'])
 def test_another_op_is_told_from_a_bad_request(line: bytes) -> None:
     refusal = _refusal(line)
     assert (refusal.request_id, refusal.code) == ("1", Code.UNKNOWN_OP)
+
+
+@pytest.mark.parametrize(
+    ("line", "request_"),
+    [
+        (b'{"op":"check","tool":"x","id":"1"}', Check("1", "x")),
+        (b'{"op":"check","tool":"x","id":"1","witnesses":[],"new":{}}', Check("1", "x")),
+        (b'{"op":"ch\\u0065ck","tool":"\xc3\xa9","id":"1"}', Check("1", "é")),
+        (b'{"id":"1","op":"record","fingerprint":"f","payload":"{}"}', Record("1", "f", "{}")),
+        (b'{"op":"sign","payload":"f","agentId":"a","id":"1"}', Sign("1", "f", "a")),
+        (b'{"op":"sign","payload":"f","agentId":null,"id":"1"}', Sign("1", "f")),
+        (b'{"op":"tokens","count":0,"id":"1"}', Tokens("1", 0)),
+        (b'{"op":"flush","id":"1"}', Flush("1")),
+        (b'{"op":"status","id":"1"}', Status("1")),
+    ],
+)
+def test_the_operations_of_sentinel_clients_are_read(line: bytes, request_: object) -> None:
+    assert parse_request(line, LIMITS) == request_
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        b'"op":"check"',
+        b'"op":"check","tool":7',
+        b'"op":"check","tool":""',
+        b'"op":"check","tool":"%b"' % (b"x" * 513),
+        b'"op":"check","tool":"\xff"',
+        b'"op":"record","fingerprint":"f","payload":{}',
+        b'"op":"tokens","count":-1',
+        b'"op":"tokens","count":true',
+        b'"op":"tokens","count":1.5',
+        b'"op":"tokens","count":9007199254740992',
+        b'"op":"sign","payload":"f","agentId":7',
+    ],
+)
+def test_a_sentinel_request_with_a_fault_is_invalid_and_keeps_its_id(members: bytes) -> None:
+    refusal = _refusal(b'{"id":"1",%b}' % members)
+    assert (refusal.request_id, refusal.code) == ("1", Code.INVALID_REQUEST)
+
+
+@pytest.mark.parametrize("name", [b"7", b'""', b'"%b"' % (b"i" * 129), b"null"])
+def test_without_a_usable_id_there_is_none_to_echo(name: bytes) -> None:
+    refusal = _refusal(b'{"op":"status","id":%b}' % name)
+    assert (refusal.request_id, refusal.code) == ("?", Code.INVALID_REQUEST)
 
 
 def test_one_record_too_many_is_told_with_the_limit() -> None:
