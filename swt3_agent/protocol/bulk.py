@@ -24,6 +24,7 @@ from swt3_agent.protocol.fingerprint import (
     fingerprint_after,
     preimage_head,
 )
+from swt3_agent.protocol.operational import LONGEST_SIGNATURE, MOST_REFERENCES, PATTERNS
 from swt3_agent.protocol.payload import HEX_FIELDS, LOWER_HEX, Witness
 from swt3_agent.protocol.strict_json import MAX_DEPTH
 
@@ -44,8 +45,9 @@ def prove_sound(
     """Of each payload its witness where it is proven to be in order, else None.
 
     In order: one JSON object that every reader reads alike, at most ``MAX_DEPTH`` deep; a witness
-    whose fingerprint recomputes under ``tenant``; and nothing in it that clearing would change at
-    ``level`` or its declared level, whichever is higher. Fields that are not kept at that level
+    whose fingerprint recomputes under ``tenant``; nothing in it that clearing would change at
+    ``level`` or its declared level, whichever is higher, and no free text in it where that is 3.
+    Fields that are not kept at that level
     are missing from the witness.
 
     The payloads are UTF-8, ``colons`` counts their ``:`` bytes, and none has a colon written as an
@@ -154,6 +156,48 @@ _FACTOR = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)
 _HEX_FIELDS = {*HEX_FIELDS, "payload_signature"} - {"anchor_fingerprint"}  # that one recomputes
 
 
+_SMALL = Annotated[int, msgspec.Meta(ge=-MAX_SAFE_INTEGER, le=MAX_SAFE_INTEGER)]
+
+
+def _identifier(name: str) -> Any:
+    """A text that level 3 allows in that operational field."""
+    return Annotated[str, msgspec.Meta(pattern=rf"\A(?:{PATTERNS[name]})?\Z")]
+
+
+_IdentifiedReference = msgspec.defstruct(
+    "ReferenceAtLevel3",
+    [("fingerprint", _identifier("references.fingerprint"))]
+    + [
+        (name, _identifier(f"references.{name}") | None, None)
+        for name in ("relationship", "provenance_token")
+    ],
+    frozen=True,
+    omit_defaults=True,
+)
+
+
+_REFERENCES: Any = Annotated[
+    list[_IdentifiedReference | _identifier("references.fingerprint")],  # type: ignore[misc]  # it is made above
+    msgspec.Meta(max_length=MOST_REFERENCES),
+]
+
+
+def _type_at(level: int, field: msgspec.structs.FieldInfo) -> Any:
+    """What an optional field may hold at a level; at 3 see ``protocol.operational``."""
+    name = field.name
+    if level < MAX_LEVEL or name in ("ai_model_id", "policy_version_hash", "lifecycle_chain_id"):
+        return field.type
+    if name == "references":
+        return _REFERENCES | None
+    if name in ("signing_key_version", "authorization_expires"):
+        return _SMALL | None
+    if name == "revocation_reason":
+        return _identifier(name) | _SMALL | None
+    if name == "payload_signature":  # that it is hex is checked for all at once
+        return Annotated[str, msgspec.Meta(max_length=LONGEST_SIGNATURE)] | None
+    return _identifier(name) | None
+
+
 class _Shape:
     """What a witness may hold at a level."""
 
@@ -169,7 +213,7 @@ class _Shape:
             [
                 (field.name, _FACTOR if field.name in _FACTORS else field.type)
                 if field.required
-                else (field.name, field.type, field.default)
+                else (field.name, _type_at(level, field), field.default)
                 for field in kept
             ],
             frozen=True,

@@ -15,6 +15,7 @@ from swt3_agent.protocol.clearing import OPERATIONAL_FIELDS
 from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER
 
 MOST_REFERENCES = 64
+LONGEST_SIGNATURE = 8192  # hex digits; an ML-DSA-65 signature has 6618
 
 _NAME = "[A-Za-z0-9][A-Za-z0-9._:/@+=#-]{0,127}"
 _WORD = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
@@ -22,7 +23,7 @@ _WORD = "[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 PATTERNS: Mapping[str, str] = {
     "agent_id": _NAME,
     "cycle_id": _NAME,
-    "payload_signature": "[0-9a-fA-F]{1,8192}",
+    "payload_signature": f"[0-9a-fA-F]{{1,{LONGEST_SIGNATURE}}}",
     "signing_algorithm": _WORD,
     "signing_key_id": _NAME,
     "policy_version_hash": "[0-9a-f]{12}",

@@ -11,12 +11,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.custody import CustodyEntry, commitment, withheld
 from swt3_agent.protocol.payload import Witness
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.answers import Code, Exchange, Rejection, shortened, submitted
-from swt3_agent.relay.judgement import Rules, judge, judge_quickly, may_be_quarantined
+from swt3_agent.relay.judgement import Rules, judge, judge_quickly, quarantinable
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.origin import Origin, with_dropped
+from swt3_agent.relay.origin import Origin, with_dropped, with_original
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Draft, StoredRecord
 
@@ -38,6 +39,7 @@ class BatchJudgement:
         "_quarantined",
         "_rules",
         "request",
+        "withheld",
     )
 
     def __init__(self, request: SubmitRequest, rules: Rules, origin: Origin) -> None:
@@ -47,8 +49,10 @@ class BatchJudgement:
         self._next = 0
         self._provenance: dict[tuple[str | None, int], bytes] = {}
         self._accepted: list[Draft] = []
-        self._quarantined: list[tuple[bytes, Rejection]] = []
+        self._quarantined: list[tuple[Draft, Rejection]] = []
         self._dropped: list[Rejection] = []
+        self.withheld: list[CustodyEntry] = []
+        """What clearing removed so far, for custody to keep before the drafts are stored."""
 
     @property
     def done(self) -> bool:
@@ -81,26 +85,17 @@ class BatchJudgement:
         if not self.request.escaped_colons:
             colons = sum(self.request.colons[first:end])
             witnesses = judge_quickly(payloads, colons, self._rules)
-        accept, provenance = self._accepted.append, self._provenance
+        accept = self._accepted.append
         for index, payload, witness in zip(range(first, end), payloads, witnesses, strict=True):
             if witness is None:
-                witness = self._judge(index, payload)
-                if witness is None:
-                    continue
-            key = (witness.agent_id, witness.clearing_level)
-            said = provenance.get(key)
-            if said is None:
-                applied = self._rules.applied_level(witness.clearing_level)
-                said = provenance[key] = self._origin.relayed(self.request, *key, applied)
-            accept((_RELAYED, said, payload))
+                self._judge(index, payload)
+            else:
+                accept((_RELAYED, self._relayed(witness), payload))
         return spent
 
     def drafts(self) -> list[Draft]:
         """What is to be stored, accepted records first so that their numbers are contiguous."""
-        drafts = list(self._accepted)
-        for payload, rejection in self._quarantined:
-            said = self._origin.quarantined(self.request, rejection)
-            drafts.append((Kind.QUARANTINE, said, payload))
+        drafts = [*self._accepted, *(draft for draft, _ in self._quarantined)]
         if drafts and self._dropped and self.request.batch_key is not None:
             kind, said, payload = drafts[0]
             drafts[0] = (kind, with_dropped(said, self._dropped), payload)
@@ -111,25 +106,46 @@ class BatchJudgement:
         kept = [rejection for _, rejection in self._quarantined]
         return sorted([*kept, *self._dropped], key=lambda rejection: rejection.index)
 
-    def _judge(self, index: int, payload: bytes) -> Witness | None:
-        """The witness if it is accepted; else it is noted why not."""
+    def _relayed(self, witness: Witness) -> bytes:
+        key = (witness.agent_id, witness.clearing_level)
+        said = self._provenance.get(key)
+        if said is None:
+            applied = self._rules.applied_level(witness.clearing_level)
+            said = self._provenance[key] = self._origin.relayed(self.request, *key, applied)
+        return said
+
+    def _judge(self, index: int, payload: bytes) -> None:
+        """Accept the record, or note why not."""
         try:
-            witness, exceeding = judge(payload, self._rules)
+            witness, kept = judge(payload, self._rules)
         except FormatError as error:
-            keep = may_be_quarantined(payload, self._rules)
-            rejection = Rejection(index, error.code, shortened(error.message), quarantined=keep)
-            if keep:
-                self._quarantined.append((payload, rejection))
-            else:
-                self._dropped.append(rejection)
-            return None
-        if not exceeding:
-            return witness
-        level = self._rules.applied_level(witness.clearing_level)
-        text = f"exceeds clearing level {level}: {', '.join(exceeding)}; mint at level {level}"
-        rejection = Rejection(index, Code.BAD_FIELD.value, shortened(text), quarantined=False)
-        self._dropped.append(rejection)
-        return None
+            self._refuse(index, payload, error)
+            return
+        said = self._relayed(witness)
+        if kept is not payload:
+            level = self._rules.applied_level(witness.clearing_level)
+            said = self._withhold(said, payload, kept, level)
+        self._accepted.append((_RELAYED, said, kept))
+
+    def _refuse(self, index: int, payload: bytes, error: FormatError) -> None:
+        held = quarantinable(payload, self._rules)
+        rejection = Rejection(
+            index, error.code, shortened(error.message), quarantined=held is not None
+        )
+        if held is None:
+            self._dropped.append(rejection)
+            return
+        kept, level = held
+        said = self._origin.quarantined(self.request, rejection)
+        if kept is not payload:
+            said = self._withhold(said, payload, kept, level)
+        self._quarantined.append(((Kind.QUARANTINE, said, kept), rejection))
+
+    def _withhold(self, said: bytes, payload: bytes, kept: bytes, level: int) -> bytes:
+        """Leave to custody what clearing removed; the provenance, which then commits to it."""
+        entry = withheld(self._rules.tenant, payload, kept, level)
+        self.withheld.append(entry)
+        return with_original(said, commitment(entry.secret, payload))
 
 
 class PendingBatch:
@@ -220,8 +236,9 @@ def answer_from_store(records: Sequence[StoredRecord]) -> bytes:
                 Rejection(said["index"], said["code"], said["error"], quarantined=True)
             )
         for group in said.get("dropped", ()):
+            code = group.get("code", Code.BAD_FIELD.value)  # earlier versions left that one out
             rejections += (
-                Rejection(index, Code.BAD_FIELD.value, group["error"], quarantined=False)
+                Rejection(index, code, group["error"], quarantined=False)
                 for index in group["indexes"]
             )
     rejections.sort(key=lambda rejection: rejection.index)

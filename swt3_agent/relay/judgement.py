@@ -1,13 +1,13 @@
 """Which records of a batch are kept, and as what: pure rules, no I/O (docs/formats.md, "Intake").
 
-A record is accepted when it is a witness (docs/protocol.md 4), its fingerprint recomputes with the
-listener's tenant, and nothing would have to be cleared from it. One that has a wrong fingerprint,
-or a fault that hides no content, is quarantined: kept byte for byte, with the reason, never sent
-on.
+A record is accepted when it is a witness (docs/protocol.md 4) and its fingerprint recomputes with
+the listener's tenant. What exceeds its clearing level is cleared from it first. One that has a
+wrong fingerprint, or a fault that hides no content, is quarantined: kept with the reason, cleared
+in the same way, and never sent on.
 
-A record whose content exceeds its clearing level is dropped with BAD_FIELD and counted. Storing it
-would break the level on this node, and only custody may hold what clearing removes. So is one that
-is too broken to tell what it holds: a raw prompt in the wrong place must not enter the log.
+A record that is too broken to tell what it holds is dropped: a raw prompt in the wrong place must
+not enter the log. So is one with free text in an operational field at level 3, which may neither be
+cleared nor travel.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,12 @@ import msgspec
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bulk import prove_sound
-from swt3_agent.protocol.clearing import clear
+from swt3_agent.protocol.clearing import MAX_LEVEL, clear
 from swt3_agent.protocol.fingerprint import check_procedure, match_fingerprint
+from swt3_agent.protocol.operational import refuse_free_text
 from swt3_agent.protocol.payload import ANY_HEX, HEX_FIELDS, Witness, decode_witness
 from swt3_agent.relay.answers import Code
+from swt3_agent.relay.cleared_bytes import without
 from swt3_agent.relay.limits import IntakeLimits
 
 _FIELD_TYPES = {field.encode_name: field.type for field in msgspec.structs.fields(Witness)}
@@ -54,13 +56,12 @@ def judge_quickly(payloads: Sequence[bytes], colons: int, rules: Rules) -> Seque
     return prove_sound(payloads, colons, tenant=rules.tenant, level=rules.level)
 
 
-def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
-    """The witness that ``payload`` is, and the names of what exceeds its clearing level.
+def judge(payload: bytes, rules: Rules) -> tuple[Witness, bytes]:
+    """The witness that ``payload`` is, and what of it may be kept: ``payload`` itself where nothing
+    has to be cleared.
 
-    The fingerprint of a record that exceeds its level is not looked at.
-
-    Raises FormatError: BAD_FIELD where it is no witness, repeats a key or is nested too deep;
-    BAD_FINGERPRINT where the fingerprint is another's.
+    Raises FormatError: BAD_FIELD where it is no witness, repeats a key, is nested too deep or has
+    free text where level 3 allows none; BAD_FINGERPRINT where the fingerprint is another's.
     """
     limits = rules.limits
     if len(payload) > limits.large_record_bytes and payload.count(b",") > limits.max_values:
@@ -70,9 +71,6 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
         fields = read_strictly(payload)
     except FormatError as error:
         raise _bad_field(error.message) from error
-    _, exceeding = clear(fields, rules.applied_level(witness.clearing_level))
-    if exceeding:
-        return witness, exceeding
     rendering = match_fingerprint(
         rules.tenant,
         witness.procedure_id,
@@ -89,32 +87,44 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, tuple[str, ...]]:
             f"{rules.tenant}",
             remedy="mint with this listener's tenant and exactly the factors and time sent",
         )
-    return witness, ()
+    return witness, _cleared(payload, fields, rules.applied_level(witness.clearing_level))
 
 
-def may_be_quarantined(payload: bytes, rules: Rules) -> bool:
-    """Whether a record that was refused may be kept: nothing in it can be content in hiding.
+def quarantinable(payload: bytes, rules: Rules) -> tuple[bytes, int] | None:
+    """What may be kept of a record that was refused, and the clearing level that held; None where
+    something in it could be content in hiding.
 
     It must be an object of known fields in which every value but bare numbers is valid for its
     field, so that what is wrong is a number, a missing field or the fingerprint. A large record is
     not worth the time that it takes to tell.
     """
     if len(payload) > rules.limits.large_record_bytes:
-        return False
+        return None
     try:
         fields = read_strictly(payload)
         if not fields.keys() <= _FIELD_TYPES.keys():
-            return False
+            return None
         check_procedure(str(fields.get("procedure_id", "AI-INF.1")))
         for name, value in fields.items():
             if isinstance(value, str) and name in _HEX and value.strip(ANY_HEX):
-                return False
+                return None
             if value is not None and not isinstance(value, int | float):
                 msgspec.convert(value, _FIELD_TYPES[name])
-        _, exceeding = clear(fields, rules.level)
+        declared = fields.get("clearing_level")
+        level = rules.applied_level(
+            declared if type(declared) is int and 0 <= declared <= MAX_LEVEL else 0
+        )
+        return _cleared(payload, fields, level), level
     except (FormatError, msgspec.MsgspecError):
-        return False
-    return not exceeding
+        return None
+
+
+def _cleared(payload: bytes, fields: dict[str, object], level: int) -> bytes:
+    """``payload`` as it may be kept at ``level``. Raises FormatError as ``judge``."""
+    if level == MAX_LEVEL:
+        refuse_free_text(fields)
+    cleared, exceeding = clear(fields, level)
+    return without(payload, fields, cleared) if exceeding else payload
 
 
 def read_strictly(payload: bytes) -> dict[str, object]:

@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 
 from swt3_agent.errors import JournalError
+from swt3_agent.protocol.custody import CustodyEntry
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.sink import Commit, Draft, StoredRecord
 
@@ -24,6 +25,7 @@ class ListSink:
 
     def __init__(self, records: Sequence[Draft] = ()) -> None:
         self.records: list[Draft] = list(records)
+        self.withheld: list[CustodyEntry] = []
         self.appends = 0
         self.refuse_with: JournalError | None = None
         self.fail_with: BaseException | None = None
@@ -34,13 +36,16 @@ class ListSink:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def append(self, drafts: Sequence[Draft]) -> "Future[Commit]":
+    def append(
+        self, drafts: Sequence[Draft], withheld: Sequence[CustodyEntry] = ()
+    ) -> "Future[Commit]":
         if self.refuse_with is not None:
             raise self.refuse_with
         future: Future[Commit] = Future()
         with self._changed:
             self.appends += 1
             self._waiting.append((drafts, future))
+            self.withheld += withheld
             self._changed.notify()
         return future
 

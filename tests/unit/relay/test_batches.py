@@ -4,12 +4,13 @@ import json
 from typing import Any
 
 from swt3_agent.protocol.record import Kind
-from swt3_agent.relay.answers import Exchange
-from swt3_agent.relay.batches import BatchJudgement, BatchMemory
+from swt3_agent.relay.answers import Exchange, submitted
+from swt3_agent.relay.batches import BatchJudgement, BatchMemory, answer_from_store
 from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.origin import Origin, Peer
 from swt3_agent.relay.request import SubmitRequest
+from swt3_agent.relay.sink import StoredRecord
 from tests.support.anchors import inference_anchor
 
 
@@ -97,7 +98,8 @@ def test_is_done_in_portions_of_bounded_size() -> None:
 
 
 def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
-    judgement = _judgement(_encoded(ai_latency_ms=1), _encoded(), _encoded(), _encoded(factor_a=2))
+    prose = _encoded(agent_id="she said that")
+    judgement = _judgement(prose, _encoded(), _encoded(), _encoded(factor_a=2))
     judgement.advance(100_000)
     drafts = judgement.drafts()
     assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
@@ -106,6 +108,28 @@ def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
     assert "dropped" not in second
     assert third["index"] == 3
     assert [(r.index, r.quarantined) for r in judgement.rejections()] == [(0, False), (3, True)]
+
+
+def test_the_answer_after_a_restart_is_the_one_that_was_given() -> None:
+    judgement = _judgement(
+        _encoded(agent_id="she said that"),
+        _encoded(ai_latency_ms=1),
+        _encoded(factor_a=2, unknown="text"),
+        _encoded(factor_a=2, ai_latency_ms=1),
+    )
+    judgement.advance(100_000)
+    rejections = judgement.rejections()
+    assert [(r.code, r.quarantined) for r in rejections] == [
+        ("BAD_FIELD", False),
+        ("BAD_FINGERPRINT", False),
+        ("BAD_FINGERPRINT", True),
+    ]
+    stored = [
+        StoredRecord(seq, kind, provenance)
+        for seq, (kind, provenance, _) in enumerate(judgement.drafts())
+    ]
+    assert answer_from_store(stored) == submitted(4, 0, 1, rejections)
+    assert len(judgement.withheld) == 2
 
 
 def test_provenance_differs_by_sender_and_level_only_where_they_do() -> None:

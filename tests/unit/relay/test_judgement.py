@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
-from swt3_agent.relay.judgement import Rules, judge, judge_quickly, read_strictly
+from swt3_agent.relay.judgement import (
+    Rules,
+    judge,
+    judge_quickly,
+    quarantinable,
+    read_strictly,
+)
 from swt3_agent.relay.limits import IntakeLimits
 from tests.support.anchors import inference_anchor
 
@@ -35,18 +41,65 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
 _payloads = st.fixed_dictionaries({}, optional=_OPTIONAL)
 
 
-def _judged(payload: bytes, level: int) -> tuple[str, ...]:
+def _judged(payload: bytes, level: int) -> bytes:
     rules = Rules("LOCAL", level, IntakeLimits())
     return judge(payload, rules)[1]
 
 
 @given(extra=_payloads, declared=st.integers(0, 3), level=st.integers(0, 3), spaced=st.booleans())
-def test_names_exactly_what_clearing_would_change(
+def test_keeps_exactly_what_clearing_leaves(
     extra: dict[str, Any], declared: int, level: int, spaced: bool
 ) -> None:
     anchor = inference_anchor(**extra, clearing_level=declared)
     payload = json.dumps(anchor, separators=None if spaced else (",", ":")).encode()
-    assert sorted(_judged(payload, level)) == sorted(clear(anchor, max(declared, level))[1])
+    cleared, removed = clear(anchor, max(declared, level))
+    kept = _judged(payload, level)
+    assert list(json.loads(kept).items()) == list(cleared.items())
+    assert (kept is payload) == (not removed)
+
+
+def test_what_is_kept_of_a_cleared_record_keeps_its_spelling() -> None:
+    anchor = inference_anchor(ai_latency_ms=7, clearing_level=1)
+    text = json.dumps(anchor).replace('"factor_b": 1', '"factor_b" : 1.00')
+    text = text[:-1] + ', "authorization_expires": 1e3, "cycle_id": "\\u0061"}'
+    payload = text.replace(', "authorization_expires": 1e3', "").encode()
+    kept = _judged(payload, 3)
+    assert b'"factor_b":1.00,' in kept
+    assert b'"cycle_id":"\\u0061"' in kept
+    assert b"ai_latency_ms" not in kept
+
+
+def test_integers_in_a_context_keep_their_digits() -> None:
+    context = {"hostname": "node-17", "big": 2**70}
+    kept = _judged(json.dumps(inference_anchor(ai_context=context, clearing_level=1)).encode(), 1)
+    assert json.loads(kept)["ai_context"]["big"] == 2**70
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("agent_id", "the patient asked about her results"),
+        ("authorization_scope", "read all of it"),
+        ("purpose_class", "x" * 65),
+        ("authorization_expires", 2**60),
+        ("references", [{"fingerprint": "c059eb5938c0", "provenance_token": "what she said"}]),
+        ("references", ["c059eb5938c0"] * 65),
+        ("references", ["a bare text"]),
+    ],
+)
+def test_free_text_in_an_operational_field_is_refused_at_level_3_only(
+    name: str, value: Any
+) -> None:
+    payload = json.dumps(inference_anchor(**{name: value}, clearing_level=2)).encode()
+    assert _judged(payload, 2) == payload
+    rules = Rules("LOCAL", 3, IntakeLimits())
+    assert judge_quickly([payload], payload.count(b":"), rules) == [None]
+    with pytest.raises(FormatError) as raised:
+        judge(payload, rules)
+    assert raised.value.code == "BAD_FIELD"
+    assert name in raised.value.message
+    assert str(value)[:12] not in raised.value.message
+    assert quarantinable(payload, rules) is None
 
 
 @given(extra=_payloads, name=st.sampled_from([*_OPTIONAL, "factor_a", "cycle_id"]))
@@ -66,8 +119,21 @@ _FAULTS: dict[str, st.SearchStrategy[Any]] = {
     "anchor_epoch": st.just(1),
     "ai_prompt_hash": st.sampled_from(["XYZ", "A" * 16, "0" * 65]),
     "policy_version_hash": st.sampled_from(["0123456789ab", "short", "0123456789aG"]),
+    "jurisdiction": st.sampled_from(["DE", "EU,US-CA", "", "all of them"]),
+    "revocation_reason": st.sampled_from(["model_recall", 1, 2**60, "he said so"]),
+    "lifecycle_chain_id": st.sampled_from(["LC-7a38936db8ecec94", ""]),
+    "signing_key_version": st.sampled_from([1, 2**60]),
     "payload_signature": st.sampled_from(["ab", "AB", "xy"]),
-    "references": st.just([{"fingerprint": "c059eb5938c0", "relationship": None}]),
+    "references": st.sampled_from(
+        [
+            [{"fingerprint": "c059eb5938c0", "relationship": None}],
+            [{"fingerprint": "c059eb5938c0", "provenance_token": "SWT3-E-X"}, "c059eb5938c0"],
+            [{"fingerprint": "c059eb5938c0", "provenance_token": "he said so"}],
+            [{"fingerprint": "c059eb5938c0", "more": "x"}],
+            ["he said so"],
+            ["c059eb5938c0"] * 65,
+        ]
+    ),
     "ai_context": st.recursive(
         st.just({"provider": "x"}),
         lambda inner: (
@@ -103,8 +169,8 @@ def test_in_bulk_nothing_is_accepted_that_is_not_accepted_alone(
     colons = sum(record.count(b":") for record in records)
     for record, witness in zip(records, judge_quickly(records, colons, rules), strict=True):
         if witness is not None:
-            judged, exceeding = judge(record, rules)
-            assert not exceeding
+            judged, kept = judge(record, rules)
+            assert kept is record
             assert judged.agent_id == witness.agent_id
             assert judged.clearing_level == witness.clearing_level
 
