@@ -11,6 +11,9 @@ import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+Found = TypeVar("Found")
 
 MOST_FILES = 20_000
 DEEPEST = 32
@@ -24,6 +27,10 @@ class Problem:
     code: str
     detail: str
     remedy: str
+
+    def as_json(self) -> dict[str, str]:
+        """The problem as a claim."""
+        return {"code": self.code, "detail": self.detail, "remedy": self.remedy}
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +176,12 @@ def hash_file(base: Path, name: str, stamp: Stamp, go_on: Callable[[int], bool])
     ``go_on`` is told the size of each piece that was hashed; when it returns False the hashing
     ends with MODEL_TIMEOUT.
     """
+    return examine(base, name, stamp, lambda file: _hash(file, name, stamp, go_on))
+
+
+def examine(base: Path, name: str, stamp: Stamp, look: Callable[[int], Found]) -> Found | Problem:
+    """What ``look`` finds through a descriptor of the file, if that is the one of ``stamp`` before
+    and after."""
     try:
         # A FIFO that took the file's place must not block us, nor a link lead us away.
         descriptor = os.open(
@@ -177,7 +190,12 @@ def hash_file(base: Path, name: str, stamp: Stamp, go_on: Callable[[int], bool])
     except OSError as error:
         return _unreadable(name, error, "FILE_VANISHED")
     try:
-        return _hash(descriptor, name, stamp, go_on)
+        if Stamp.of(os.fstat(descriptor)) != stamp:
+            return _changed(name)
+        found = look(descriptor)
+        if isinstance(found, Problem) or Stamp.of(os.fstat(descriptor)) == stamp:
+            return found
+        return _changed(name)
     except OSError as error:
         return _unreadable(name, error, "FILE_VANISHED")
     finally:
@@ -185,8 +203,6 @@ def hash_file(base: Path, name: str, stamp: Stamp, go_on: Callable[[int], bool])
 
 
 def _hash(descriptor: int, name: str, stamp: Stamp, go_on: Callable[[int], bool]) -> str | Problem:
-    if Stamp.of(os.fstat(descriptor)) != stamp:
-        return _changed(name)
     digest = hashlib.sha256()
     size = 0
     for piece in _pieces(descriptor):
@@ -200,8 +216,6 @@ def _hash(descriptor: int, name: str, stamp: Stamp, go_on: Callable[[int], bool]
                 f"hashing was ended while it read {name}: its time was over",
                 "see whether its disk is slow; all models together must be read within that time",
             )
-    if Stamp.of(os.fstat(descriptor)) != stamp:
-        return _changed(name)
     return digest.hexdigest()
 
 

@@ -1,48 +1,49 @@
-"""WeightsCollector: which weights lie on this node, by the content of every file."""
+"""WeightsCollector: which weights lie on this node, by the content of every file.
 
-import queue
-import threading
+What the files say of themselves rides on the same reading: headers, quantization and adapters are
+read from files that were just hashed, and count only if they are still the same.
+"""
+
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from swt3_agent.collect.manifest import FileEntry, LinkEntry, ModelManifest
-from swt3_agent.collect.model_files import Problem, Tree, differences, hash_file, scan
-from swt3_agent.errors import AgentError
+from swt3_agent.collect.adapters import AdapterSpec, adapter_claims, adapter_directories, within
+from swt3_agent.collect.headers.header import Header
+from swt3_agent.collect.measure import Measurement, Progress, measure_model
+from swt3_agent.collect.measured_files import Document, MeasuredFiles
+from swt3_agent.collect.model_files import Problem
+from swt3_agent.collect.quantization import CONFIGURATIONS, quantization_claims
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
 from swt3_agent.protocol.fingerprint import content_hash
 
-Progress = Callable[[int, int], None]
-"""Called with the bytes hashed so far and the bytes of the model, from any thread, one at a time.
-"""
-
-_MOST_PROBLEMS = 20  # listed; one unreadable directory may make thousands
+MOST_HEADERS = 4096
+"""Weight files of one model whose headers are read; the largest known has some 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A model to watch: a directory or a single file. ``approved``: its manifest digest, in hex."""
+    """A model to watch: a directory or a single file. ``approved``: its manifest digest, in hex.
+
+    ``files`` maps paths within the model to the SHA-256 that each was approved with; ``stage`` is
+    the model's stage of life, where somebody said it.
+    """
 
     name: str
     path: Path
     approved: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What a model is. ``manifest`` is None exactly where there are problems."""
-
-    manifest: ModelManifest | None
-    files: int
-    size: int
-    problems: tuple[Problem, ...]
+    stage: str | None = None
+    files: Mapping[str, str] | None = None
+    adapters: tuple[AdapterSpec, ...] = ()
 
 
 class WeightsCollector:
     """Claims: ``models``, for each ``name``, ``path_hash``, ``digest`` (null where there are
-    problems), ``files``, ``bytes``, ``approved``, ``problems`` and ``manifest`` (the whole list of
-    collect/manifest.py, or null).
+    problems), ``files``, ``bytes``, ``approved``, ``stage``, ``problems``, ``manifest`` (the whole
+    list of collect/manifest.py, or null), ``approved_files`` (of each ``path``, ``approved``,
+    ``sha256`` and ``bytes``, null where it is not there), ``headers`` (of each weight file ``path``
+    and its header, or ``problem``), ``quantization`` and ``adapters``.
     """
 
     name = "weights"
@@ -78,115 +79,86 @@ class WeightsCollector:
         return Evidence(self.name, RootOfTrust.FILE_CONTENT, {"models": models})
 
     def _claims(self, model: ModelSpec, deadline: float) -> dict[str, object]:
-        found = measure_model(
-            model.path, workers=self._workers, progress=self._progress, deadline=deadline
-        )
+        def measure(path: Path) -> Measurement:
+            return measure_model(
+                path, workers=self._workers, progress=self._progress, deadline=deadline
+            )
+
+        found = measure(model.path)
+        base = found.base if found.measured is not None else model.path
         return {
-            "name": model.name,
-            "path_hash": content_hash(str(model.path)),
+            **expected_claims(model),
             "digest": found.manifest and found.manifest.digest(),
             "files": found.files,
             "bytes": found.size,
-            "approved": model.approved,
-            "problems": [
-                {"code": problem.code, "detail": problem.detail, "remedy": problem.remedy}
-                for problem in found.problems
-            ],
+            "problems": [problem.as_json() for problem in found.problems],
             "manifest": found.manifest and found.manifest.as_json(),
+            "approved_files": _approved_files(model, found.measured),
+            **_header_claims(found.measured, found.problems),
+            "adapters": adapter_claims(base, found.measured, model.adapters, measure),
         }
 
 
-def model_digest(path: Path, *, progress: Progress | None = None) -> str:
-    """The manifest digest of the model at ``path``. Raises ``AgentError`` with its first problem,
-    of the codes of collect/model_files.py."""
-    found = measure_model(path, progress=progress)
-    if found.manifest is None:
-        problem = found.problems[0]
-        raise AgentError(problem.code, problem.detail, remedy=problem.remedy)
-    return found.manifest.digest()
+def expected_claims(model: ModelSpec) -> dict[str, object]:
+    """What is known of a model before it is read, and all that is where it cannot be."""
+    return {
+        "name": model.name,
+        "path_hash": content_hash(str(model.path)),
+        "digest": None,
+        "approved": model.approved,
+        "stage": model.stage,
+        "approved_files": _approved_files(model, None),
+        "adapters": [
+            {"name": adapter.name, "within": None, "digest": None, "approved": adapter.approved}
+            for adapter in model.adapters
+        ],
+    }
 
 
-def measure_model(
-    path: Path,
-    *,
-    workers: int = 2,
-    progress: Progress | None = None,
-    deadline: float = float("inf"),
-) -> Measurement:
-    """Hash every file of a model, and see whether it stood still meanwhile.
-
-    ``deadline`` is a time of ``time.monotonic``; a model that is not done by then has a problem.
-    """
-    tree = scan(path)
-    size = sum(stamp.size for stamp in tree.files.values())
-    if tree.problems:
-        return _measured(None, tree, size, tree.problems)
-    digests, problems = _hash_all(tree, workers, _Advance(size, progress, deadline))
-    problems += differences(tree, scan(path))
-    if problems:
-        return _measured(None, tree, size, problems)
-    entries: list[FileEntry | LinkEntry] = [
-        FileEntry(name, stamp.size, digests[name]) for name, stamp in tree.files.items()
+def _approved_files(model: ModelSpec, measured: MeasuredFiles | None) -> list[dict[str, object]]:
+    return [
+        {
+            "path": path,
+            "approved": approved,
+            "sha256": measured and measured.digest(path),
+            "bytes": measured and measured.size(path),
+        }
+        for path, approved in (model.files or {}).items()
     ]
-    entries += [LinkEntry(name, target) for name, target in tree.links.items()]
-    return _measured(ModelManifest.of(entries), tree, size, [])
 
 
-def _measured(
-    manifest: ModelManifest | None, tree: Tree, size: int, problems: Sequence[Problem]
-) -> Measurement:
-    distinct = sorted(set(problems), key=lambda problem: (problem.code, problem.detail))
-    return Measurement(manifest, len(tree.files), size, tuple(distinct[:_MOST_PROBLEMS]))
+def _header_claims(
+    measured: MeasuredFiles | None, problems: Sequence[Problem]
+) -> dict[str, object]:
+    """``headers`` and ``quantization``: of the model's own weights, not those of its adapters."""
+    if measured is None:
+        return {"headers": [], "quantization": quantization_claims({}, {}, problems)}
+    listed: list[dict[str, object]] = []
+    headers: dict[str, Header] = {}
+    broken: list[Problem] = []
+    adapters = [name for name in adapter_directories(measured) if name != "."]
+    for path in measured.weights()[:MOST_HEADERS]:
+        header = measured.header(path)
+        of_adapter = any(within(path, directory) for directory in adapters)
+        if isinstance(header, Problem):
+            listed.append({"path": path, "problem": header.as_json()})
+            if not of_adapter:
+                broken.append(header)
+        else:
+            listed.append({"path": path, "header": header.as_json()})
+            if not of_adapter:
+                headers[path] = header
+    documents: dict[str, Document] = {}
+    for name in CONFIGURATIONS:
+        document = measured.document(_nearest(measured, name))
+        if isinstance(document, Problem):
+            broken.append(document)
+        elif document is not None:
+            documents[name] = document
+    return {"headers": listed, "quantization": quantization_claims(documents, headers, broken)}
 
 
-class _Advance:
-    """Counts what was hashed, reports it, and says when time is over."""
-
-    def __init__(self, total: int, progress: Progress | None, deadline: float) -> None:
-        self._total = total
-        self._progress = progress
-        self._deadline = deadline
-        self._done = 0
-        self._lock = threading.Lock()
-
-    def __call__(self, size: int) -> bool:
-        with self._lock:
-            self._done += size
-            if self._progress is not None:
-                self._progress(self._done, self._total)
-        return time.monotonic() < self._deadline
-
-
-def _hash_all(
-    tree: Tree, workers: int, advance: Callable[[int], bool]
-) -> tuple[dict[str, str], list[Problem]]:
-    """Digests by path, and problems. hashlib lets go of the interpreter lock, so threads help."""
-    waiting: queue.SimpleQueue[str] = queue.SimpleQueue()
-    for name in sorted(tree.files, key=lambda name: -tree.files[name].size):
-        waiting.put(name)  # the largest first, so that none is left to run alone at the end
-    results: dict[str, str | Problem] = {}
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            while True:
-                name = waiting.get_nowait()
-                results[name] = hash_file(tree.base, name, tree.files[name], advance)
-        except queue.Empty:
-            return
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
-            failures.append(error)
-
-    # Daemon threads: an agent that stops does not wait for terabytes.
-    threads = [
-        threading.Thread(target=work, name="hash-weights", daemon=True)
-        for _ in range(min(workers, len(tree.files)))
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
-    digests = {name: found for name, found in results.items() if isinstance(found, str)}
-    return digests, [found for found in results.values() if isinstance(found, Problem)]
+def _nearest(measured: MeasuredFiles, name: str) -> str:
+    """The file of that name nearest to the model's top: a hub's cache has it some levels down."""
+    found = [path for path in measured.names if path == name or path.endswith(f"/{name}")]
+    return min(found, key=lambda path: (path.count("/"), path), default=name)

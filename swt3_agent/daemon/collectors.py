@@ -5,12 +5,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from swt3_agent.collect.adapters import AdapterSpec
 from swt3_agent.collect.base import Collector
 from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.collect.host import HostCollector
 from swt3_agent.collect.platform import PlatformCollector, QuoteSource
-from swt3_agent.collect.weights import ModelSpec, WeightsCollector
+from swt3_agent.collect.weights import ModelSpec, WeightsCollector, expected_claims
 from swt3_agent.config import Config
+from swt3_agent.config.settings import ModelSettings
 from swt3_agent.pipeline import Appraise, Claims
 from swt3_agent.protocol.appraisal import (
     Appraisal,
@@ -20,7 +22,6 @@ from swt3_agent.protocol.appraisal import (
     appraise_weights,
 )
 from swt3_agent.protocol.evidence import Reading
-from swt3_agent.protocol.fingerprint import content_hash
 
 _MARGIN_S = 10.0
 
@@ -40,7 +41,7 @@ class Watched:
 def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched, ...]:
     """Every collector of this node, in the order in which they are shown."""
     library = None if config.gpu.library is None else Path(config.gpu.library)
-    models = [ModelSpec(model.name, Path(model.path), model.approved) for model in config.models]
+    models = [model_spec(model) for model in config.models]
     every = config.intervals
     watched = [
         Watched(HostCollector(interval_s=every.host), one(appraise_host)),
@@ -66,18 +67,24 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
     return tuple(watched)
 
 
+def model_spec(model: ModelSettings) -> ModelSpec:
+    """A model of the configuration as its collector wants it."""
+    return ModelSpec(
+        model.name,
+        Path(model.path),
+        model.approved,
+        model.stage,
+        {file.path: file.sha256 for file in model.files},
+        tuple(
+            AdapterSpec(adapter.name, Path(adapter.path), adapter.approved)
+            for adapter in model.adapters
+        ),
+    )
+
+
 def unread_models(models: Sequence[ModelSpec]) -> Claims:
     """The claims of a WeightsCollector that read none of its models: an approved one fails."""
-    claims = [
-        {
-            "name": model.name,
-            "path_hash": content_hash(str(model.path)),
-            "digest": None,
-            "approved": model.approved,
-        }
-        for model in models
-    ]
-    return {"models": claims}
+    return {"models": [expected_claims(model) for model in models]}
 
 
 def one(appraise: Callable[[Reading], Appraisal]) -> Appraise:

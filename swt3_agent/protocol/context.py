@@ -71,6 +71,57 @@ def weights_context(model: Claims) -> Context:
     )
 
 
+def weight_file_context(model: Claims, file: Claims, suffix: str) -> Context:
+    """Context of AI-MDL.5: one weight file."""
+    return _present(
+        {
+            "provider": "model-weights",
+            "file_hash": text_claim(file, "sha256"),
+            "expected_hash": text_claim(file, "approved"),
+            "file_path_hash": _hashed(text_claim(file, "path")),
+            "file_size_bytes": count_claim(file, "bytes"),
+            "format": suffix,
+            "lifecycle_stage": text_claim(model, "stage"),
+        }
+    )
+
+
+def adapters_context(model: Claims) -> Context:
+    """Context of AI-MDL.6. A base model that is named by a path appears as its hash."""
+    return {
+        "provider": "adapter",
+        "base_model_id": text_claim(model, "name"),
+        "adapters": [_adapter(adapter) for adapter in entries_claim(model, "adapters")],
+    }
+
+
+def _adapter(adapter: Claims) -> Context:
+    base = text_claim(adapter, "base_model")
+    return _present(
+        {
+            "name": text_claim(adapter, "name"),
+            "hash": text_claim(adapter, "digest"),
+            "expected_hash": text_claim(adapter, "approved"),
+            "base_model": _hashed(base) if base.startswith(("/", ".", "~")) else base,
+        }
+    )
+
+
+def quantization_context(model: Claims, quantization: Claims) -> Context:
+    """Context of AI-MDL.7."""
+    numbers = {key: quantization.get(key) for key in ("bits", "group_size")}
+    return _present(
+        {
+            "provider": "quantization",
+            "method": text_claim(quantization, "method"),
+            **{key: value for key, value in numbers.items() if type(value) is int},
+            "calibration": text_claim(quantization, "calibration"),
+            "model_name": text_claim(model, "name"),
+            "model_hash": text_claim(model, "digest"),
+        }
+    )
+
+
 def _gpu(gpu: Claims) -> Context:
     return _present(
         {

@@ -23,7 +23,7 @@ from swt3_agent.cli.demo.stage import DemoAgent, check_directory, demo_tpm
 from swt3_agent.cli.demo.tamper import flip_one_bit
 from swt3_agent.cli.demo.trust import vouch
 from swt3_agent.cli.files import make_directory
-from swt3_agent.collect.weights import model_digest
+from swt3_agent.collect.measure import model_digest
 from swt3_agent.errors import RemoteError, UsageError
 
 MODEL_NAME = "demo-model"

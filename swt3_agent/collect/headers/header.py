@@ -75,6 +75,6 @@ def malformed(code: str, detail: str) -> FormatError:
     """The one refusal of this package."""
     return FormatError(
         code,
-        f"the header of the weight file does not hold: {detail}",
+        f"it does not hold: {detail}",
         remedy="get the file again from where it was published; do not load it",
     )

@@ -1,0 +1,93 @@
+"""AI-MDL.6: the stack of adapters of a model (docs/protocol.md 8.5)."""
+
+from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, minted
+from swt3_agent.protocol.claims import Claims, entries_claim, reasons_claim, text_claim
+from swt3_agent.protocol.context import adapters_context
+from swt3_agent.protocol.evidence import Reason, RootOfTrust
+
+_APPROVE = "where you trust it, give its digest as `approved` under `adapters` of the model"
+
+
+def appraise_adapters(
+    collector: str, root_of_trust: RootOfTrust, model: Claims, findings: tuple[Reason, ...]
+) -> tuple[Appraisal, ...]:
+    """b = every adapter has the digest that it was approved with.
+
+    One that lies within its model and has no approval of its own is approved by the model's
+    digest, which covers it. Where nothing was approved, nothing is compared; where one adapter
+    is, one beside it that nobody approved fails. Claims that say nothing of adapters, or a model
+    that could not be read and has none configured, have no appraisal: AI-MDL.1 says why.
+    """
+    adapters = entries_claim(model, "adapters")
+    name = text_claim(model, "name")
+    unread = bool(findings) or not text_claim(model, "digest")
+    if "adapters" not in model or (unread and not adapters):
+        return ()
+    if not adapters:
+        nothing = Reason("NO_ADAPTER", f"no adapter lies in model {name}, and none is configured")
+        return (_unminted(collector, Outcome.ABSENT, (nothing,), root_of_trust, model),)
+    verdicts = [_compare(adapter, model, unread=unread) for adapter in adapters]
+    if all(verdict is None for verdict in verdicts):
+        reasons = tuple(map(_unapproved, adapters))
+        return (_unminted(collector, Outcome.NOT_COMPARED, reasons, root_of_trust, model),)
+    faults = tuple(
+        fault
+        for adapter, verdict in zip(adapters, verdicts, strict=True)
+        for fault in ((_unapproved(adapter),) if verdict is None else verdict)
+    )
+    if faults:
+        faults = tuple(dict.fromkeys((*findings, *faults)))
+    return (
+        minted(
+            collector,
+            "AI-MDL.6",
+            (len(adapters), int(not faults), 0),
+            faults,
+            root_of_trust=root_of_trust,
+            context=adapters_context(model),
+            model_id=name or None,
+            subject=name,
+        ),
+    )
+
+
+def _compare(adapter: Claims, model: Claims, *, unread: bool) -> tuple[Reason, ...] | None:
+    """What speaks against an adapter; None where nothing was approved to compare it with."""
+    name = text_claim(adapter, "name")
+    digest, approved = (
+        text_claim(adapter, "digest").lower(),
+        text_claim(adapter, "approved").lower(),
+    )
+    problems = reasons_claim(adapter, "problems")
+    if approved:
+        if problems or digest == approved:
+            return problems
+        detail = f"adapter {name} has digest {digest or 'none'}, the approved one is {approved}"
+        remedy = "restore the approved adapter, or approve this one after review"
+        return (Reason("ADAPTER_DIFFERS", detail, remedy),)
+    of_model = text_claim(model, "approved").lower()
+    if not of_model or not text_claim(adapter, "within"):
+        return None
+    if problems or (not unread and text_claim(model, "digest").lower() == of_model):
+        return problems
+    detail = f"adapter {name} is approved only as part of its model, which is not the approved one"
+    return (Reason("ADAPTER_UNVERIFIED", detail, _APPROVE),)
+
+
+def _unapproved(adapter: Claims) -> Reason:
+    digest = text_claim(adapter, "digest") or "none"
+    detail = f"adapter {text_claim(adapter, 'name')} was approved by nobody; its digest is {digest}"
+    return Reason("ADAPTER_UNAPPROVED", detail, _APPROVE)
+
+
+def _unminted(
+    collector: str,
+    outcome: Outcome,
+    reasons: tuple[Reason, ...],
+    root_of_trust: RootOfTrust,
+    model: Claims,
+) -> Appraisal:
+    name = text_claim(model, "name")
+    return Appraisal(
+        collector, "AI-MDL.6", outcome, None, reasons, root_of_trust, {}, name or None, name
+    )
