@@ -13,6 +13,7 @@ from swt3_agent.config.floors import check_demands, clearing_level
 from swt3_agent.config.layers import Merged
 from swt3_agent.config.problems import Findings
 from swt3_agent.config.profile import Profile
+from swt3_agent.config.settings import Intervals
 from swt3_agent.config.values import (
     Cadence,
     Config,
@@ -21,6 +22,7 @@ from swt3_agent.config.values import (
     Required,
     SigningKey,
     ToolPolicy,
+    is_hardware,
 )
 from swt3_agent.errors import ConfigError
 
@@ -73,7 +75,7 @@ def assembled(
         state_dir=Path(agent.state_dir).absolute(),  # verbs find the daemon from any directory
         socket=Path(agent.socket).absolute(),
         tpm=agent.tpm,
-        intervals=agent.intervals,
+        intervals=_intervals(settings, merged, findings),
         gpu=agent.gpu,
         models=agent.models,
         environment=environment,
@@ -145,6 +147,25 @@ def _signing(settings: FileSettings, findings: Findings) -> SigningKey | None:
     return SigningKey(
         settings.signing_algorithm, key, settings.signing_key_id, settings.signing_key_version
     )
+
+
+def _intervals(settings: FileSettings, merged: Merged, findings: Findings) -> Intervals:
+    """The collectors' intervals, those of the hardware short enough to keep its word fresh."""
+    intervals = settings.agent.intervals
+    asked = settings.policy.required_procedures
+    if not (settings.hardware.require_attestation or any(map(is_hardware, asked))):
+        return intervals
+    longest = settings.hardware.attestation_freshness / 2  # one run may come late, or fail
+    for name in ("gpu", "platform"):
+        if getattr(intervals, name) <= longest:
+            continue
+        if (origin := merged.origin(f"agent.intervals.{name}")) != "default":
+            findings.warn(
+                f"agent.intervals.{name} ({origin}) is shortened to {longest:g} s:"
+                " hardware.attestation_freshness asks for it"
+            )
+        intervals = msgspec.structs.replace(intervals, **{name: longest})
+    return intervals
 
 
 def _cadence(settings: FileSettings, profile: Profile | None) -> Cadence:

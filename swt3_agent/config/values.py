@@ -82,7 +82,7 @@ class Cadence:
     it about (``Trigger`` in the procedure catalogue). What an event brings about has no cadence."""
 
     inference: float = 86_400.0
-    schedule: float = 86_400.0
+    schedule: float = 93_600.0  # a day, and two hours for what is sealed after midnight
     review: float = 90 * 86_400.0
 
 
@@ -96,6 +96,11 @@ class Required:
     procedures: tuple[str, ...] = ()
     attestation_freshness: float = 3600.0
     cadence: Cadence = Cadence()
+
+
+def is_hardware(procedure: str) -> bool:
+    """Whether ``hardware.attestation_freshness`` bounds the procedure, in place of a cadence."""
+    return procedure.startswith("AI-HW.")
 
 
 @dataclass(frozen=True, slots=True)
