@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from swt3_agent.config import Config, Ledger
+from swt3_agent.config import Ledger
 from swt3_agent.errors import AgentError, ConfigError, JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
