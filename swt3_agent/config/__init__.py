@@ -19,6 +19,7 @@ from swt3_agent.config.values import (
     Required,
     SigningKey,
     ToolPolicy,
+    is_hardware,
 )
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "SigningKey",
     "ToolPolicy",
     "examine",
+    "is_hardware",
     "load_config",
 ]

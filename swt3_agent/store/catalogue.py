@@ -178,7 +178,7 @@ class Catalogue:
                 counts.update(index.verdicts)
         return dict(counts)
 
-    def procedures(self) -> dict[str, tuple[int, int]]:
+    def procedures(self, *, minted_only: bool = False) -> dict[str, tuple[int, int]]:
         """Anchors of each procedure, minted and relayed: how many, and the last of them."""
         self.catch_up()
         found: dict[str, tuple[int, int]] = {}
@@ -187,7 +187,9 @@ class Catalogue:
             for index in self._in_memory():
                 lasts = index.last_of_verdict
                 rows += [(*key, count, lasts[key]) for key, count in index.verdicts.items()]
-        for procedure, _, count, last in rows:
+        for procedure, verdict, count, last in rows:
+            if minted_only and not verdict:
+                continue
             before, latest = found.get(procedure, (0, 0))
             found[procedure] = before + count, max(latest, last)
         return found
