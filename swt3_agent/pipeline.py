@@ -145,6 +145,8 @@ class Pipeline:
             "lack": reading.lack.value if isinstance(reading, Unavailable) else None,
             "code": reading.code if isinstance(reading, Unavailable) else None,
         }
+        if isinstance(reading, Evidence) and reading.stated:
+            payload["stated"] = reading.stated
         provenance = {"listener": "agent", "tenant": self._minter.tenant}
         draft = Draft(Kind.EVIDENCE, canonical_json(provenance), canonical_json(payload))
         return reading, self._journal.append([draft]).result().first_seq

@@ -17,7 +17,9 @@ from types import TracebackType
 from swt3_agent import __version__
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import Config
-from swt3_agent.daemon.collectors import watched_collectors
+from swt3_agent.daemon.audit import AuditCollector
+from swt3_agent.daemon.breath import Breath
+from swt3_agent.daemon.collectors import Watched, watched_collectors
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
@@ -32,10 +34,12 @@ from swt3_agent.daemon.start_records import (
 )
 from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
+from swt3_agent.protocol.audit import appraise_audit
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
@@ -148,7 +152,19 @@ class Node:
             findings.append(Reason(lack.code, lack.message, lack.remedy))
         self.earlier_findings = count_earlier_findings(self.journal, self.catalogue, self.boot_id)
         self._sign_with(identity, findings)
-        self.watched = watched_collectors(config, self.tpm)
+        breath = Breath()
+        self.days = DayTrees(self.journal, self.catalogue, config.tenant, breathe=breath)
+        self.audit = AuditCollector(
+            self.journal,
+            self.catalogue,
+            self.days,
+            config.tenant,
+            breath=breath,
+            found=self._note,
+        )
+        self._closing.callback(self.audit.stop)
+        audit = Watched(self.audit, appraise_audit)
+        self.watched = (*watched_collectors(config, self.tpm), audit)
         minter = Minter(config.tenant, config.clearing_level, config.agent_id)
         self.pipeline = Pipeline(minter, self.journal, self.evidence)
         try:

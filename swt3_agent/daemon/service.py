@@ -6,12 +6,8 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from datetime import datetime, timezone
 
 import sdnotify
-from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
 
 from swt3_agent.config import Config
 from swt3_agent.daemon.control import ControlServer
@@ -19,9 +15,9 @@ from swt3_agent.daemon.gaps import PERIOD_S, GapRecorder
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.ops_app import ops_servers
+from swt3_agent.daemon.schedule import make_head, scheduler_of
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.daemon.sockets import Sockets, open_sockets
-from swt3_agent.errors import AgentError
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.relay.intake import IntakeServer
 from swt3_agent.store.state import StateDirectory
@@ -33,8 +29,6 @@ STATUS_PERIOD_S = 10.0
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from one that waits. The journal's writer asks for it
 three times in a commit: with CPython's 5 ms acknowledgements took 25 ms longer under load."""
-
-_EXECUTOR_THREADS = 8  # one for each collector and the heads, so that a slow one delays no other
 
 
 def run(config: Config, on_ready: Callable[[Node], None] = lambda _: None) -> None:
@@ -72,7 +66,7 @@ async def _serve(
     node.gaps = gaps = GapRecorder(node.journal, {"intake": intake.counters})
     control = ControlServer(sockets.control, operations(node, intake.counters))
     ops = ops_servers(node, sockets, [intake.counters])
-    scheduler = _scheduler(config, node)
+    scheduler = scheduler_of(node)
     scheduler.add_job(gaps.record, "interval", seconds=PERIOD_S, id="gaps")
     try:
         await intake.start()
@@ -97,7 +91,7 @@ async def _serve(
         for server in ops:
             await server.stop()
         await asyncio.to_thread(gaps.record)
-        await asyncio.to_thread(_checkpoint, node, "stop")
+        await asyncio.to_thread(make_head, node, "stop")
 
 
 def _log_ready(node: Node) -> None:
@@ -113,56 +107,6 @@ def _log_ready(node: Node) -> None:
         logger.warning("the log is unsigned: this node was told to run without a TPM")
     elif identity is not None and identity.kind is RootOfTrust.SOFTWARE_TPM:
         logger.warning("a software TPM signs the log: it is no root of trust")
-
-
-def _scheduler(config: Config, node: Node) -> BackgroundScheduler:
-    """Each collector at its interval from now on, and a head whenever something is new.
-
-    One instance of each job at a time: a slow TPM or a large model stretches its own cadence.
-    """
-    scheduler = BackgroundScheduler(
-        executors={"default": ThreadPoolExecutor(_EXECUTOR_THREADS)},
-        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
-        timezone=timezone.utc,
-    )
-    now = datetime.now(timezone.utc)
-    for watched in node.watched:
-        collector = watched.collector
-        scheduler.add_job(
-            _attest,
-            "interval",
-            seconds=collector.interval_s,
-            args=(node, collector.name),
-            id=collector.name,
-            next_run_time=now,
-        )
-    scheduler.add_job(
-        _checkpoint,
-        "interval",
-        seconds=config.intervals.checkpoint,
-        args=(node, "cadence"),
-        id="head",
-    )
-    scheduler.add_listener(_log_skipped, EVENT_JOB_MAX_INSTANCES)
-    return scheduler
-
-
-def _log_skipped(event: JobSubmissionEvent) -> None:
-    logger.info("still running, so not started again %s", fields(job=event.job_id))
-
-
-def _attest(node: Node, collector: str) -> None:
-    try:
-        node.attest([collector])
-    except AgentError as error:
-        logger.error("not attested %s", fields(collector=collector, code=error.code, why=error))
-
-
-def _checkpoint(node: Node, reason: str) -> None:
-    try:
-        node.checkpoint(reason)
-    except AgentError as error:
-        logger.error("no head %s", fields(code=error.code, why=error))
 
 
 async def _watch(notifier: sdnotify.SystemdNotifier, node: Node, stop: asyncio.Event) -> None:

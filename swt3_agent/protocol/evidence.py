@@ -31,11 +31,16 @@ class Lack(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What a collector saw. ``claims`` are JSON-able; each collector documents its keys."""
+    """What a collector saw. ``claims`` are JSON-able; each collector documents its keys.
+
+    ``stated`` are those of them that the record holds itself, beside the digest of all: what later
+    readers of the log cannot do without, and what may be seen at every clearing level.
+    """
 
     collector: str
     root_of_trust: RootOfTrust
     claims: Mapping[str, object]
+    stated: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,10 +42,10 @@ class MerkleTree:
     def __init__(self, fingerprints: Iterable[str]) -> None:
         # Code point order of str is the bytewise order of UTF-8.
         self._sorted = sorted(fingerprints)
-        # The hashes are written out here and in _parents: a call for each costs a third more time.
+        # The hashes are written out here and in parents: a call for each costs a third more time.
         self._levels = [[sha256(f"SWT3:LEAF:{leaf}".encode()).hexdigest() for leaf in self._sorted]]
         while len(self._levels[-1]) > 1:
-            self._levels.append(_parents(self._levels[-1]))
+            self._levels.append(parents(self._levels[-1]))
 
     def __len__(self) -> int:
         return len(self._sorted)
@@ -148,12 +148,13 @@ def node_hash(left: str, right: str) -> str:
     return _sha256_hex(f"SWT3:NODE:{left}:{right}")
 
 
-def _parents(level: list[str]) -> list[str]:
-    parents = [
+def parents(level: list[str]) -> list[str]:
+    """The level above ``level``; an odd last node is promoted unchanged."""
+    above = [
         sha256(f"SWT3:NODE:{left}:{right}".encode()).hexdigest()
         for left, right in zip(level[::2], level[1::2], strict=False)
     ]
-    return parents + level[-1:] if len(level) % 2 else parents
+    return above + level[-1:] if len(level) % 2 else above
 
 
 def _sha256_hex(text: str) -> str:
