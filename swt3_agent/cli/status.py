@@ -45,8 +45,22 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         last = collector["last_run"]
         outcome = f"{collector['outcome']} at {_time(last)}" if last else "not run yet"
         lines.append(f"{collector['name']:<12}{outcome}")
+    lines += coverage_lines(status["coverage"])
     findings = (f"finding     {f['code']}: {f['detail']}" for f in status["findings"])
     return [*lines, *findings]
+
+
+def coverage_lines(coverage: dict[str, Any]) -> list[str]:
+    """What the profile requires, and what of it lacks; nothing where nothing is required."""
+    if not coverage["required"]:
+        return []
+    by = f"profile {coverage['profile']}" if coverage["profile"] else "the policy"
+    lines = [f"coverage    {coverage['fresh']} of {coverage['required']} that {by} requires"]
+    for state in ("stale", "missing", "awaited"):
+        named = [p["procedure_id"] for p in coverage["procedures"] if p["state"] == state]
+        if named:
+            lines.append(f"{'':<12}{state}: {', '.join(named)}")
+    return lines
 
 
 def _head_trouble(log: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ No label names a tenant, model, agent or client. Procedures that no catalogue kn
 together, since clients choose their names; at clearing level 3 all are.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -12,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from swt3_agent import __version__
+from swt3_agent.daemon.coverage import State, coverage
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.readiness import unready
 from swt3_agent.protocol.procedures import PROCEDURES
@@ -65,6 +67,7 @@ class NodeMetrics(Collector):
         )
         yield self._rejected()
         yield from _log_metrics(node)
+        yield from _coverage_metrics(node)
         reasons = unready(node)
         yield _gauge("swt3_ready", "1 when /readyz answers 200.", not reasons)
         yield _labelled(
@@ -125,6 +128,24 @@ def _collector_metrics(node: Node) -> Iterator[Metric]:
         "When the collector last came to no FAIL since the start.",
         ("collector",),
         good,
+    )
+
+
+def _coverage_metrics(node: Node) -> Iterator[Metric]:
+    covered = coverage(node, time.time_ns() // 1_000_000)
+    if not covered.required:
+        return
+    if covered.ratio is not None:
+        yield _gauge(
+            "swt3_profile_coverage_ratio",
+            "Share of the required procedures that is freshly witnessed, 0 to 1.",
+            covered.ratio,
+        )
+    yield _labelled(
+        "swt3_profile_procedures",
+        "Required procedures by state: fresh, stale, missing, or awaited (no event yet).",
+        ("state",),
+        {(state.value,): float(len(covered.named(state))) for state in State},
     )
 
 

@@ -11,6 +11,7 @@ from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import NO_TPM
 from swt3_agent.daemon.collectors import Watched
+from swt3_agent.daemon.coverage import coverage
 from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.node import Node
 from swt3_agent.protocol.evidence import Reason
@@ -33,6 +34,7 @@ def unready(node: Node) -> list[Reason]:
         *_disk(node),
         *_heads(node),
         *_attestations(node, now_ms),
+        *_coverage(node, now_ms),
         *_quarantine(node, now_ms),
     ]
 
@@ -71,6 +73,16 @@ def _attestations(node: Node, now_ms: int) -> Iterator[Reason]:
         elif run.failed and not (name == PlatformCollector.name and _wants_no_tpm(node)):
             detail = f"the last attestation of {name} came to FAIL"
             yield Reason("ATTESTATION_FAILED", detail, f"run `swt3-agent attest {name}`")
+
+
+def _coverage(node: Node, now_ms: int) -> Iterator[Reason]:
+    covered = coverage(node, now_ms)
+    if covered.missing:
+        detail = f"required and never witnessed: {', '.join(covered.missing)}"
+        yield Reason("COVERAGE_MISSING", detail, "configure what witnesses them, or the profile")
+    if covered.stale:
+        detail = f"required and witnessed too long ago: {', '.join(covered.stale)}"
+        yield Reason("COVERAGE_STALE", detail, "look for what no longer witnesses them")
 
 
 def longest_age_s(watched: Watched, node: Node) -> float:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import time
 from collections.abc import Mapping
 from typing import Any
 
 from swt3_agent.config import Config
+from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
 from swt3_agent.daemon.start_records import findings_content
@@ -87,6 +89,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             for watched in node.watched
             for last in [node.last_runs.get(watched.collector.name)]
         ],
+        "coverage": coverage_view(coverage(node, time.time_ns() // 1_000_000)),
         "findings": earlier_findings_view(node.earlier_findings)
         + findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
@@ -146,6 +149,9 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 "checkpoint_error": None,
             },
             "collectors": [],
+            "coverage": coverage_view(
+                coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)
+            ),
             "findings": earlier_findings_view(_findings_of_boot(journal, catalogue, boot)),
             "intake": None,
         }
