@@ -1,0 +1,113 @@
+"""What the daemon does by the clock: each collector at its interval, heads, the end of the day."""
+
+import logging
+from collections.abc import Collection
+from datetime import datetime, timezone
+
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from swt3_agent.daemon.node import Node
+from swt3_agent.errors import AgentError
+from swt3_agent.protocol.days import SEAL_AFTER_S
+from swt3_agent.telemetry import Event, fields
+
+logger = logging.getLogger(__name__)
+
+EXECUTOR_THREADS = 8
+"""One for each collector and the heads, so that a slow one delays no other."""
+
+
+def scheduler_of(node: Node) -> BackgroundScheduler:
+    """Each collector at its interval from now on, and a head whenever something is new.
+
+    One instance of each job at a time: a slow TPM or a large model stretches its own cadence.
+    """
+    scheduler = BackgroundScheduler(
+        executors={"default": ThreadPoolExecutor(EXECUTOR_THREADS)},
+        job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        timezone=timezone.utc,
+    )
+    schedule(scheduler, node)
+    scheduler.add_job(
+        _seal_days,
+        CronTrigger(minute=f"*/{SEAL_AFTER_S // 60}", timezone=timezone.utc),
+        args=(node,),
+        id=node.audit.name,
+        next_run_time=datetime.now(timezone.utc),  # what was missed
+    )
+    scheduler.add_listener(_log_skipped, EVENT_JOB_MAX_INSTANCES)
+    return scheduler
+
+
+def schedule(
+    scheduler: BackgroundScheduler, node: Node, at_once: Collection[str] | None = None
+) -> None:
+    """Each collector of ``node``, and heads, at the intervals of its settings, from now on.
+
+    ``at_once`` names those that run now, whenever they ran before; None: all.
+    """
+    names = {watched.collector.name for watched in node.watched}
+    for job in scheduler.get_jobs():
+        if job.func is _attest and job.id not in names:
+            job.remove()
+    for watched in node.watched:
+        collector = watched.collector
+        if collector is node.audit:  # has times of its own
+            continue
+        known = scheduler.get_job(collector.name)
+        runs_now = known is None or at_once is None or collector.name in at_once
+        if not runs_now and known.trigger.interval_length == collector.interval_s:
+            continue
+        scheduler.add_job(
+            _attest,
+            "interval",
+            seconds=collector.interval_s,
+            args=(node, collector.name),
+            id=collector.name,
+            replace_existing=True,
+            **({"next_run_time": datetime.now(timezone.utc)} if runs_now else {}),
+        )
+    scheduler.add_job(
+        make_head,
+        "interval",
+        seconds=node.config.intervals.checkpoint,
+        args=(node, "cadence"),
+        id="head",
+        replace_existing=True,
+    )
+
+
+def _log_skipped(event: JobSubmissionEvent) -> None:
+    logger.info(
+        "still running, so not started again %s", fields(Event.JOB_SKIPPED, job=event.job_id)
+    )
+
+
+def _attest(node: Node, collector: str) -> None:
+    try:
+        node.attest([collector])
+    except AgentError as error:
+        told = fields(Event.ATTESTATION_FAILED, collector=collector, code=error.code, why=error)
+        logger.error("not attested %s", told)
+
+
+def _seal_days(node: Node) -> None:
+    """Looked at every quarter of an hour, so that what could not be sealed at once is soon."""
+    try:
+        due = node.audit.is_due()
+    except AgentError as error:
+        logger.error("no day sealed %s", fields(code=error.code, why=error))
+        return
+    if due:
+        _attest(node, node.audit.name)
+
+
+def make_head(node: Node, reason: str) -> None:
+    """Make a head of the log where there is something new; what hinders it is logged."""
+    try:
+        node.checkpoint(reason)
+    except AgentError as error:
+        logger.error("no head %s", fields(Event.HEAD_FAILED, code=error.code, why=error))
