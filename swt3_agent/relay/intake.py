@@ -14,7 +14,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swt3_agent.errors import StateError
@@ -60,7 +60,8 @@ class IntakeServer:
         self._sink = sink
         self._rules = Rules(tenant, clearing_level, limits or IntakeLimits())
         self._listener = listener
-        self._sentinel = sentinel or SentinelSettings()
+        self._settings = sentinel or SentinelSettings()
+        self._sentinel: Sentinel | None = None
         self._inherited = inherited
         self._file: Listener | None = None
         self._server: asyncio.Server | None = None
@@ -78,6 +79,19 @@ class IntakeServer:
             sock=sock,
             backlog=BACKLOG,
         )
+
+    def reconfigure(self, clearing_level: int, sentinel: SentinelSettings) -> None:
+        """Hold what arrives from now on to these; call it in the loop that serves.
+
+        The level is never lowered. Raises ConfigError for a tool policy that cannot be meant, and
+        then changes nothing.
+        """
+        if self._sentinel is not None:
+            self._sentinel.go_by(sentinel)
+        self._settings = sentinel
+        self._rules = replace(self._rules, level=max(clearing_level, self._rules.level))
+        if self._shared is not None:
+            self._shared.submissions.raise_level(clearing_level)
 
     async def stop(self) -> None:
         """Accept nothing more, answer what is in flight, and close."""
@@ -100,7 +114,7 @@ class IntakeServer:
         limits = self._rules.limits
         loop = asyncio.get_running_loop()
         submissions = Submissions(self._sink, self._rules, self.counters)
-        sentinel = Sentinel(self._sentinel, submissions, self.counters)
+        sentinel = self._sentinel = Sentinel(self._settings, submissions, self.counters)
         return Shared(
             listener=self._listener,
             tenant=self._rules.tenant,

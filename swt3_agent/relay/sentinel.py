@@ -96,6 +96,15 @@ class Sentinel:
         self._started = now_s()
         self._signatures = Allowance(ML_DSA_PER_SECOND, _ML_DSA_BURST, now_s)
 
+    def go_by(self, settings: SentinelSettings) -> None:
+        """Answer by ``settings`` from the next request on; peers keep what they are known for.
+
+        Raises ConfigError for a tool policy that cannot be meant, and then changes nothing.
+        """
+        gate = ToolGate(settings.policy, self._now_s)
+        gate.violations = self._gate.violations
+        self._gate, self._settings = gate, settings
+
     def begin(
         self, request: SentinelRequest, outlet: Outlet, origin: Callable[[], Origin]
     ) -> tuple[Exchange, Work | None]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -122,6 +122,10 @@ class Submissions:
         self._touched: set[Outlet] = set()
         self._uncommitted: set[Future[Commit]] = set()
         self._barriers: list[_Barrier] = []
+
+    def raise_level(self, level: int) -> None:
+        """Hold records to clearing ``level``, if not to a higher one, from the next batch on."""
+        self._rules = replace(self._rules, level=max(level, self._rules.level))
 
     def close(self) -> None:
         """Let go of timers and threads; commits under way still reach the store."""
