@@ -8,6 +8,7 @@ from pathlib import Path
 from swt3_agent.collect.adapters import AdapterSpec
 from swt3_agent.collect.base import Collector
 from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.collect.gpu.driver import NvmlDriver
 from swt3_agent.collect.host import HostCollector
 from swt3_agent.collect.platform import PlatformCollector, QuoteSource
 from swt3_agent.collect.weights import ModelSpec, WeightsCollector, expected_claims
@@ -41,6 +42,7 @@ class Watched:
 def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched, ...]:
     """Every collector of this node, in the order in which they are shown."""
     library = None if config.gpu.library is None else Path(config.gpu.library)
+    driver = NvmlDriver(library_path=library)
     models = [model_spec(model) for model in config.models]
     every = config.intervals
     watched = [
@@ -52,7 +54,7 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
             one(appraise_platform),
         ),
         Watched(
-            GpuCollector(library_path=library, interval_s=every.gpu),
+            GpuCollector(driver, interval_s=every.gpu),
             one(partial(appraise_gpu, expected=config.gpu.expected)),
         ),
     ]

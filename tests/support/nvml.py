@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.collect.gpu.driver import NvmlDriver
 
 SOURCES = Path(__file__).parent.parent / "nvml"
 MACHINE_VARIABLE = "FAKE_NVML_MACHINE"
@@ -47,7 +48,11 @@ class Machine:
 
     def collector(self, library: Path | None, **options: float) -> GpuCollector:
         """A collector that meets this machine through ``library``."""
-        return GpuCollector(
+        return GpuCollector(self.driver(library, **options))
+
+    def driver(self, library: Path | None, **options: float) -> NvmlDriver:
+        """The driver of this machine, reached through ``library``."""
+        return NvmlDriver(
             root=self.root,
             library_path=library,
             extra_env={MACHINE_VARIABLE: str(self.description)},

@@ -7,7 +7,8 @@ import msgspec
 from swt3_agent.collect.gpu import health, topology
 from swt3_agent.collect.gpu.health import Finding
 from swt3_agent.collect.gpu.reading import GpuReading, Report, SystemReading, Unreadable
-from swt3_agent.collect.gpu.sysfs import PciInventory, read_module
+from swt3_agent.collect.gpu.sysfs import read_module
+from swt3_agent.collect.pci import PciInventory
 
 Claims = dict[str, object]
 
@@ -17,7 +18,7 @@ def gpu_claims(report: Report, pci: PciInventory, root: Path) -> Claims:
     gpus = report.gpus
     shape = topology.classify(gpus, [device.address for device in pci.own_gpus])
     behind_switch = health.is_behind_switch(gpus, pci)
-    problems = health.missing_from_nvml(gpus, pci)
+    problems = [*health.missing_from_nvml(gpus, pci), *health.unread_accelerators(pci)]
     warnings = [*health.given_away(pci), *health.hidden_links(gpus)]
     for gpu in gpus:
         warnings += [_named(gpu, warning) for warning in health.gpu_warnings(gpu)]
@@ -31,7 +32,7 @@ def gpu_claims(report: Report, pci: PciInventory, root: Path) -> Claims:
         )
     return {
         "count": sum(isinstance(gpu.uuid, str) for gpu in gpus),
-        "pci_count": len(pci.own_gpus),
+        "pci_count": len(pci.own_gpus) + len(pci.own_others),
         "nvswitch_count": len(pci.switches),
         **_system(report.system),
         "library": msgspec.to_builtins(report.library),

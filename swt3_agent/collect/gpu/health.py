@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from swt3_agent.collect.gpu import reading
 from swt3_agent.collect.gpu.reading import GpuReading, Unreadable
-from swt3_agent.collect.gpu.sysfs import PciInventory
 from swt3_agent.collect.gpu.topology import Joined, hides_links, joined_by, up_links
+from swt3_agent.collect.pci import VENDORS, PciInventory
 
 _FABRIC_COMPLETED = 3
 _FABRIC_STATES = {1: "not started", 2: "in progress"}
@@ -197,6 +197,19 @@ def missing_from_nvml(gpus: Sequence[GpuReading], pci: PciInventory) -> list[Fin
             "look for its address in the kernel log; check that /dev/nvidia* is readable here",
         )
         for device in missing
+    ]
+
+
+def unread_accelerators(pci: PciInventory) -> list[Finding]:
+    """Accelerators of other makers: they are there, and nobody here can say how they are."""
+    return [
+        Finding(
+            "ACCELERATOR_UNREAD",
+            f"accelerator {device.address} of {VENDORS[device.vendor]} is on the PCI bus, and this "
+            "version reads none of theirs",
+            "attest it by other means",
+        )
+        for device in pci.own_others
     ]
 
 

@@ -2,29 +2,18 @@
 
     python -m swt3_agent.collect.gpu.reader [--library FILE]
 
-A process of its own for each reading: an open NVML handle blocks a driver upgrade and a GPU reset,
-a wedged driver must not wedge the agent, and pynvml cannot load another library later. It draws
-no conclusion: what cannot be read is recorded with NVML's code, and one GPU's error costs no other
-GPU anything.
+It draws no conclusion: what cannot be read is recorded with NVML's code, and one GPU's error costs
+no other GPU anything.
 """
 
-import contextlib
-import ctypes
-import os
-import signal
 import sys
-from collections.abc import Sequence
 from ctypes import byref
 from itertools import combinations
-from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from swt3_agent.collect.gpu import reading
-from swt3_agent.collect.gpu.library import load_library
+from swt3_agent.collect.gpu.nvml import Nvml, exact, serve
 from swt3_agent.collect.gpu.reading import (
-    Failure,
     GpuReading,
     LinkReading,
     Number,
@@ -43,70 +32,12 @@ _SWITCH_LINKS = 147
 _LINK_STATE = 165
 _RECOVERY_ACTION = 230
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
 _MOST_LINKS = 64  # a driver that claims more is not believed: nvml.h knows 36
 
 
-class _Nvml:
-    """pynvml, unmodified, with errors turned into :class:`Unreadable`."""
-
-    def __init__(self, pynvml: Any) -> None:
-        self.api = pynvml
-
-    def ask(self, function: str, *arguments: object) -> Any:
-        """Call ``function``; the result, or an :class:`Unreadable`."""
-        try:
-            return getattr(self.api, function)(*arguments)
-        except self.api.NVMLError as error:
-            return Unreadable(error.value)
-        except UnicodeDecodeError:  # pynvml decodes what the firmware wrote
-            return Unreadable(reading.UNKNOWN)
-
-    def number(self, function: str, *arguments: object) -> Number:
-        answer = self.ask(function, *arguments)
-        return answer if isinstance(answer, Unreadable) else _exact(answer)
-
-    def text(self, function: str, *arguments: object) -> Text:
-        answer = self.ask(function, *arguments)
-        if isinstance(answer, bytes):
-            return answer.decode("utf-8", "backslashreplace")
-        return answer if isinstance(answer, Unreadable) else str(answer)
-
-    def several(self, count: int, function: str, *arguments: object) -> list[Number]:
-        """A call that fills several values: all of them, or its error in the place of each."""
-        answer = self.ask(function, *arguments)
-        if isinstance(answer, Unreadable):
-            return [answer] * count
-        return [_exact(value) for value in answer]
-
-    def field(self, device: object, identifier: int, scope: int = 0) -> Number:
-        """One value of nvmlDeviceGetFieldValues; it has an error code of its own."""
-        answer = self.ask("nvmlDeviceGetFieldValues", device, [(identifier, scope)])
-        if isinstance(answer, Unreadable):
-            return answer
-        value = answer[0]
-        if value.nvmlReturn:
-            return Unreadable(value.nvmlReturn)
-        member = ("dVal", "uiVal", "ulVal", "ullVal", "sllVal", "siVal", "usVal")
-        if value.valueType >= len(member):
-            return Unreadable(reading.UNKNOWN)
-        return _exact(getattr(value.value, member[value.valueType]))
-
-
-def _exact(value: float) -> Number:
-    """An integer that JSON carries exactly; what is beyond that is no reading but a sentinel."""
-    number = int(value)
-    return number if abs(number) < 2**53 else Unreadable(reading.UNKNOWN)
-
-
-def read_report(pynvml: Any) -> Report:
-    """Read the whole node through an initialised ``pynvml``. Raises its NVMLError on no count."""
-    nvml = _Nvml(pynvml)
-    devices = [
-        nvml.ask("nvmlDeviceGetHandleByIndex", index)
-        for index in range(pynvml.nvmlDeviceGetCount())
-    ]
+def read_report(nvml: Nvml) -> Report:
+    """Read the whole node. Raises NVMLError where the driver counts no GPUs."""
+    devices = nvml.devices()
     return Report(
         system=_system(nvml),
         gpus=[_gpu(nvml, device) for device in devices],
@@ -117,7 +48,7 @@ def read_report(pynvml: Any) -> Report:
     )
 
 
-def _system(nvml: _Nvml) -> SystemReading:
+def _system(nvml: Nvml) -> SystemReading:
     state = nvml.ask("nvmlSystemGetConfComputeState")
     return SystemReading(
         driver=nvml.text("nvmlSystemGetDriverVersion"),
@@ -127,7 +58,7 @@ def _system(nvml: _Nvml) -> SystemReading:
     )
 
 
-def _gpu(nvml: _Nvml, device: Any) -> GpuReading:
+def _gpu(nvml: Nvml, device: Any) -> GpuReading:
     if isinstance(device, Unreadable):
         return _unreachable(device)
     api = nvml.api
@@ -145,7 +76,7 @@ def _gpu(nvml: _Nvml, device: Any) -> GpuReading:
         vbios=nvml.text("nvmlDeviceGetVbiosVersion", device),
         inforom=nvml.text("nvmlDeviceGetInforomImageVersion", device),
         gsp_firmware=nvml.text("nvmlDeviceGetGspFirmwareVersion", device),
-        pci=_address(pci),
+        pci=pci_address(pci),
         pci_device_id=_member(pci, "pciDeviceId"),
         pci_subsystem_id=_member(pci, "pciSubSystemId"),
         memory_bytes=_member(memory, "total"),
@@ -188,7 +119,7 @@ def _unreachable(error: Unreadable) -> GpuReading:
     return GpuReading(**{**fields, "links": []})
 
 
-def _fabric(nvml: _Nvml, device: object) -> Any:
+def _fabric(nvml: Nvml, device: object) -> Any:
     """nvmlGpuFabricInfo_v3, or v2 from a driver that does not know v3 (error 25)."""
     for version in (nvml.api.c_nvmlGpuFabricInfo_v3_t, nvml.api.c_nvmlGpuFabricInfo_v2_t):
         info = version()
@@ -205,7 +136,7 @@ def _member(structure: Any, name: str) -> Number:
     if isinstance(structure, Unreadable):
         return structure
     value = getattr(structure, name, None)
-    return Unreadable(reading.NOT_SUPPORTED) if value is None else _exact(value)
+    return Unreadable(reading.NOT_SUPPORTED) if value is None else exact(value)
 
 
 def _low_byte(value: Number) -> Number:
@@ -217,78 +148,32 @@ def _cluster(fabric: Any) -> Text:
     return fabric if isinstance(fabric, Unreadable) else bytes(fabric.clusterUuid).hex()
 
 
-def _link(nvml: _Nvml, device: object, link: int) -> LinkReading:
+def _link(nvml: Nvml, device: object, link: int) -> LinkReading:
     state = nvml.field(device, _LINK_STATE, link)
     if isinstance(state, Unreadable):  # drivers before field 165
         state = nvml.number("nvmlDeviceGetNvLinkState", device, link)
     return LinkReading(
         state=state,
         remote_type=nvml.number("nvmlDeviceGetNvLinkRemoteDeviceType", device, link),
-        remote_pci=_address(nvml.ask("nvmlDeviceGetNvLinkRemotePciInfo", device, link)),
+        remote_pci=pci_address(nvml.ask("nvmlDeviceGetNvLinkRemotePciInfo", device, link)),
         remote_port=nvml.field(device, _LINK_REMOTE_PORT, link),
         version=nvml.number("nvmlDeviceGetNvLinkVersion", device, link),
     )
 
 
-def _address(pci: Any) -> Text:
+def pci_address(pci: Any) -> Text:
     """NVML's PCI address in the form that sysfs uses."""
     if isinstance(pci, Unreadable):
         return pci
     return f"{pci.domain:04x}:{pci.bus:02x}:{pci.device:02x}.0"
 
 
-def _common_ancestor(nvml: _Nvml, first: object, second: object) -> Number:
+def _common_ancestor(nvml: Nvml, first: object, second: object) -> Number:
     for device in (first, second):
         if isinstance(device, Unreadable):
             return device
     return nvml.number("nvmlDeviceGetTopologyCommonAncestor", first, second)
 
 
-def take_reading(library: Path | None) -> Report:
-    """Load the library, ask it, shut it down. Every failure is in the report."""
-    try:
-        mapped = load_library(library)
-    except OSError as error:
-        return Report(failure=_library_failure(error))
-    try:
-        import pynvml  # only now: it shall find the library that is mapped already
-    except ImportError as error:
-        return Report(library=mapped, failure=Failure("binding", 0, str(error)))
-    try:
-        pynvml.nvmlInit()
-        report = read_report(pynvml)
-    except pynvml.NVMLError as error:
-        return Report(library=mapped, failure=Failure("init", error.value, str(error)))
-    with contextlib.suppress(pynvml.NVMLError):  # all that was to be read has been read
-        pynvml.nvmlShutdown()
-    return msgspec.structs.replace(report, library=mapped)
-
-
-def _library_failure(error: OSError) -> Failure:
-    # dlopen gives no errno, only its sentence; the parent has set the C locale.
-    denied = isinstance(error, PermissionError) or any(
-        words in str(error) for words in ("Permission denied", "Operation not permitted")
-    )
-    code = reading.NO_PERMISSION if denied else reading.LIBRARY_NOT_FOUND
-    return Failure("library", code, str(error))
-
-
-def _end_with_parent() -> None:
-    """Be killed when the thread that started us ends: it waits for us, unless its agent ended."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Print one report on standard output, which nothing else can write to."""
-    _end_with_parent()
-    output = os.dup(1)  # not inherited, so that no helper that the driver starts holds it open
-    os.dup2(2, 1)
-    library = Path(arguments[1]) if arguments[:1] == ["--library"] else None
-    report = msgspec.json.encode(take_reading(library))
-    with os.fdopen(output, "wb") as stream:
-        stream.write(report)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(sys.argv[1:], read_report))

@@ -1,7 +1,7 @@
 """The raw reading: what the child process saw through NVML, before anything is concluded from it.
 
-One JSON document, written by reader.py and read by collector.py. A field that NVML would not give
-is an :class:`Unreadable` with NVML's code: never left out, and never zero.
+One JSON document, written by reader.py or sensors.py and read by driver.py. A field that NVML
+would not give is an :class:`Unreadable` with NVML's code: never left out, and never zero.
 """
 
 import msgspec
@@ -12,6 +12,7 @@ NO_PERMISSION = 4
 DRIVER_NOT_LOADED = 9
 TIMEOUT = 10
 LIBRARY_NOT_FOUND = 12
+FUNCTION_NOT_FOUND = 13
 GPU_IS_LOST = 15
 RESET_REQUIRED = 16
 VERSION_MISMATCH = 18
@@ -106,6 +107,20 @@ class LibraryReading(msgspec.Struct, frozen=True):
     consistent: bool
 
 
+class SensorReading(msgspec.Struct, frozen=True):
+    """What one GPU's sensors say. Temperature in degrees C, power in mW.
+
+    ``slowdowns`` are NVML's reasons why the clocks are below what was asked for, as bits.
+    """
+
+    uuid: Text
+    pci: Text
+    temperature: Number
+    power: Number
+    power_limit: Number
+    slowdowns: Number
+
+
 class Failure(msgspec.Struct, frozen=True):
     """Why there is no reading at all: at which stage, NVML's code, and in words."""
 
@@ -115,10 +130,11 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What the child prints: a failure, or a system with its GPUs."""
+    """What the child prints: a failure, or a system with its GPUs, or sensors."""
 
     library: LibraryReading | None = None
     failure: Failure | None = None
     system: SystemReading | None = None
     gpus: list[GpuReading] = []
     pairs: list[PairReading] = []
+    sensors: list[SensorReading] = []

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.collect.gpu.driver import NvmlDriver
 from swt3_agent.errors import ConfigError
 from swt3_agent.protocol.appraisal import Outcome, appraise_gpu
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Unavailable
@@ -29,7 +30,7 @@ def lacking(reading: Reading) -> Unavailable:
 
 
 def test_no_device_on_the_bus_and_no_driver_is_absent_and_starts_no_child(tmp_path: Path) -> None:
-    reading = lacking(GpuCollector(root=tmp_path).collect())
+    reading = lacking(GpuCollector(NvmlDriver(root=tmp_path)).collect())
     assert (reading.lack, reading.code) == (Lack.ABSENT, "GPU_NO_DEVICE")
     assert reading.claims["pci_count"] == 0
     assert appraise_gpu(reading).outcome is Outcome.ABSENT
@@ -123,7 +124,7 @@ def test_the_environment_of_the_agent_chooses_no_library(
 @pytest.mark.parametrize("variable", ["LD_LIBRARY_PATH", "LD_PRELOAD", "LD_AUDIT"])
 def test_nobody_may_pass_the_child_what_steers_the_linker(variable: str) -> None:
     with pytest.raises(ConfigError) as raised:
-        GpuCollector(extra_env={variable: "/tmp"})
+        NvmlDriver(extra_env={variable: "/tmp"})
     assert raised.value.code == "GPU_ENVIRONMENT"
 
 
@@ -147,8 +148,9 @@ def test_no_reader_outlives_an_agent_that_is_killed(machine: MachineMaker, drive
     agent = (
         "import sys; from pathlib import Path\n"
         "from swt3_agent.collect.gpu.collector import GpuCollector\n"
-        "GpuCollector(root=Path(sys.argv[1]), library_path=Path(sys.argv[2]),"
-        f" extra_env={{{MACHINE_VARIABLE!r}: sys.argv[3]}}).collect()"
+        "from swt3_agent.collect.gpu.driver import NvmlDriver\n"
+        "GpuCollector(NvmlDriver(root=Path(sys.argv[1]), library_path=Path(sys.argv[2]),"
+        f" extra_env={{{MACHINE_VARIABLE!r}: sys.argv[3]}})).collect()"
     )
     arguments = (str(stuck.root), str(driver), str(stuck.description))
     with subprocess.Popen([sys.executable, "-c", agent, *arguments]) as process:

@@ -4,7 +4,7 @@ import pytest
 
 from swt3_agent.collect.gpu import health
 from swt3_agent.collect.gpu.reading import GpuReading, Unreadable
-from swt3_agent.collect.gpu.sysfs import PciDevice, PciInventory
+from swt3_agent.collect.pci import PciDevice, PciInventory
 from tests.unit.collect.gpu.readings import NOT_SUPPORTED, address, gpu, link, pcie_gpu, unreachable
 
 
