@@ -1,7 +1,8 @@
 """collect -> appraise -> mint -> clear -> journal: the way of the agent's own evidence.
 
 Evidence is recorded before it is judged, and judged before anything is minted; what cannot be
-judged is recorded all the same (docs/formats.md, "Verdicts when nothing can be compared").
+judged is recorded all the same (docs/formats.md, "Verdicts when nothing can be compared"). What
+clearing removes from an anchor at level 2 or 3 is in custody before the anchor is in the journal.
 """
 
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotYet  # the builtin one from Python 3.11 on
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from swt3_agent.collect.base import Collector
@@ -19,11 +20,14 @@ from swt3_agent.protocol.anchor import mint_token
 from swt3_agent.protocol.appraisal import Appraisal, Outcome
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.clearing import clear
+from swt3_agent.protocol.custody import CUSTODY_FROM_LEVEL, CustodySink, commitment, withheld
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Unavailable
 from swt3_agent.protocol.fingerprint import mint_fingerprint
+from swt3_agent.protocol.latency import bucketed
 from swt3_agent.protocol.payload import encode_payload
 from swt3_agent.protocol.procedures import Verdict
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.unique_time import UniqueMilliseconds
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Draft, Journal
 
@@ -33,11 +37,17 @@ Appraise = Callable[[Reading], tuple[Appraisal, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Minter:
-    """In whose name anchors are minted, and how much of their content may leave the node."""
+    """In whose name anchors are minted, and how much of their content may leave the node.
+
+    ``labels`` are operational fields of every anchor (docs/protocol.md 4). ``sign`` gives the
+    fields of the wire signature over a fingerprint and the agent id.
+    """
 
     tenant: str
     clearing_level: int
     agent_id: str | None
+    labels: Mapping[str, object] = field(default_factory=dict)
+    sign: Callable[[str, str | None], Mapping[str, object]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +73,18 @@ class Pipeline:
     under way may be older than what he wants to see.
     """
 
-    def __init__(self, minter: Minter, journal: Journal, evidence: EvidenceStore) -> None:
+    def __init__(
+        self,
+        minter: Minter,
+        journal: Journal,
+        evidence: EvidenceStore,
+        custody: CustodySink | None = None,
+    ) -> None:
+        """Without ``custody`` what clearing removes is only in the evidence."""
         self._minter = minter
         self._journal = journal
         self._evidence = evidence
+        self._custody = custody
         self._clock = UniqueMilliseconds()
         self._turns: dict[str, threading.Lock] = {}
         self._readings: dict[str, Future[Reading]] = {}  # the newest of each collector
@@ -156,14 +174,16 @@ class Pipeline:
     ) -> Attestation:
         if appraisal.factors is None or appraisal.procedure_id is None:
             return Attestation(appraisal, None, None, evidence_record, evidence_record, duration_ms)
-        timestamp_ms = self._clock.next((appraisal.procedure_id, appraisal.factors))
-        fingerprint = mint_fingerprint(
-            self._minter.tenant, appraisal.procedure_id, *appraisal.factors, timestamp_ms
-        )
+        level = self._minter.clearing_level
+        procedure = appraisal.procedure_id
+        factors = bucketed(procedure, appraisal.factors, level)
+        appraisal = replace(appraisal, factors=factors)
+        timestamp_ms = self._clock.next((procedure, factors))
+        fingerprint = mint_fingerprint(self._minter.tenant, procedure, *factors, timestamp_ms)
         verdict = Verdict.PASS if appraisal.outcome is Outcome.PASS else Verdict.FAIL
-        token = mint_token(appraisal.procedure_id, verdict, timestamp_ms // 1000, fingerprint)
-        payload = self._payload(appraisal, fingerprint, timestamp_ms)
-        provenance = {
+        token = mint_token(procedure, verdict, timestamp_ms // 1000, fingerprint)
+        payload, original = self._cleared(self._witness(appraisal, fingerprint, timestamp_ms))
+        provenance: dict[str, object] = {
             "listener": "agent",
             "tenant": self._minter.tenant,
             "collector": appraisal.collector,
@@ -172,20 +192,28 @@ class Pipeline:
             "verdict": verdict.value,
             "token": token,
             "reasons": [reason.code for reason in appraisal.reasons],
+            "declared_level": level,
+            "applied_level": level,
         }
+        if original is not None:
+            provenance["original"] = original
         draft = Draft(Kind.MINTED, canonical_json(provenance), payload)
         record = self._journal.append([draft]).result().first_seq
         return Attestation(appraisal, fingerprint, token, record, evidence_record, duration_ms)
 
-    def _payload(self, appraisal: Appraisal, fingerprint: str, timestamp_ms: int) -> bytes:
+    def _witness(
+        self, appraisal: Appraisal, fingerprint: str, timestamp_ms: int
+    ) -> dict[str, object]:
+        """The anchor with all that is known of it, signed where a key is there."""
         assert appraisal.factors is not None  # noqa: S101  the caller mints nothing without them
+        minter = self._minter
         a, b, c = appraisal.factors
         witness: dict[str, object] = {
             "procedure_id": appraisal.procedure_id,
             "factor_a": a,
             "factor_b": b,
             "factor_c": c,
-            "clearing_level": self._minter.clearing_level,
+            "clearing_level": minter.clearing_level,
             "anchor_fingerprint": fingerprint,
             "anchor_epoch": timestamp_ms // 1000,
             "fingerprint_timestamp_ms": timestamp_ms,
@@ -194,27 +222,26 @@ class Pipeline:
             witness["ai_model_id"] = appraisal.model_id
         if appraisal.context:
             witness["ai_context"] = dict(appraisal.context)
-        if self._minter.agent_id is not None:
-            witness["agent_id"] = self._minter.agent_id
-        cleared, _ = clear(witness, self._minter.clearing_level)
-        return encode_payload(cleared)
+        if minter.agent_id is not None:
+            witness["agent_id"] = minter.agent_id
+        witness.update(minter.labels)
+        if minter.sign is not None:
+            witness.update(minter.sign(fingerprint, minter.agent_id))
+        return witness
 
+    def _cleared(self, witness: Mapping[str, object]) -> tuple[bytes, str | None]:
+        """The payload as it may travel, and the commitment to what custody has of it, if anything.
 
-class UniqueMilliseconds:
-    """Time stamps that never repeat for one key: equal inputs would give equal fingerprints
-    (docs/protocol.md 1.6)."""
-
-    def __init__(self, now_ns: Callable[[], int] = time.time_ns) -> None:
-        self._now_ns = now_ns
-        self._last: dict[object, int] = {}
-        self._lock = threading.Lock()
-
-    def next(self, key: object) -> int:
-        """Milliseconds since the epoch, later than any given for ``key`` before."""
-        with self._lock:
-            stamp = max(self._now_ns() // 1_000_000, self._last.get(key, 0) + 1)
-            self._last[key] = stamp
-            return stamp
+        Returns when custody has it durably. Raises JournalError when it cannot take it.
+        """
+        level = self._minter.clearing_level
+        cleared, removed = clear(witness, level)
+        payload = encode_payload(cleared)
+        if not removed or level < CUSTODY_FROM_LEVEL or self._custody is None:
+            return payload, None
+        entry = withheld(self._minter.tenant, encode_payload(witness), payload, level)
+        self._custody.put([entry]).result()
+        return payload, commitment(entry.secret, entry.original)
 
 
 def _take(collector: Collector, expected: Claims, reading: "Future[Reading]") -> None:

@@ -20,9 +20,11 @@ from swt3_agent.config import Config
 from swt3_agent.daemon.audit import AuditCollector
 from swt3_agent.daemon.breath import Breath
 from swt3_agent.daemon.collectors import Watched, watched_collectors
+from swt3_agent.daemon.delivery import Delivery
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
+from swt3_agent.daemon.minter import minter_of
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import (
@@ -33,12 +35,14 @@ from swt3_agent.daemon.start_records import (
     tpm_content,
 )
 from swt3_agent.errors import AgentError, TpmError, UsageError
-from swt3_agent.pipeline import Attestation, Minter, Pipeline
+from swt3_agent.pipeline import Attestation, Pipeline
 from swt3_agent.protocol.audit import appraise_audit
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.custody.log_shelf import Source
+from swt3_agent.store.custody.opening import open_custody
 from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
@@ -74,6 +78,7 @@ class Node:
     and then ``tpm_lack`` says why. A TPM that comes later is taken up with the next head.
     ``head_lack`` says why heads are unsigned or not made at all; None while they are signed.
     ``gaps`` records what was refused; None where the node takes nothing in.
+    ``delivery`` sends records to the ledger; None where there is none, or no daemon.
     ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``;
     ``earlier_findings`` counts those of this boot before this start, by code.
     """
@@ -87,6 +92,7 @@ class Node:
         self.tpm_identity: TpmIdentity | None = None
         self.head_lack: HeadLack | None = None
         self.gaps: GapRecorder | None = None
+        self.delivery: Delivery | None = None
         self._opened_state = state
         self._heads_lock = threading.Lock()  # over who signs, and one head at a time
         self._closing = ExitStack()
@@ -135,6 +141,10 @@ class Node:
         self.evidence = EvidenceStore(layout.evidence)
         self.node_id = find_node_id(layout.root)
         self.log_id = stated_log_id(self.journal) if self.journal.size else secrets.token_hex(16)
+        source = Source(self.node_id, self.log_id)
+        # Closed before the journal, where those who wait for it go on.
+        custody = open_custody(self.config.custody, layout, source)
+        self.custody = self._closing.enter_context(custody)
         self.boot_id = boot_id()
         expected_ak = stated_key(self.journal, self.catalogue)
         self._node_tpm = NodeTpm(self.config, layout.keys, expected_ak)
@@ -165,8 +175,8 @@ class Node:
         self._closing.callback(self.audit.stop)
         audit = Watched(self.audit, appraise_audit)
         self.watched = (*watched_collectors(config, self.tpm), audit)
-        minter = Minter(config.tenant, config.clearing_level, config.agent_id)
-        self.pipeline = Pipeline(minter, self.journal, self.evidence)
+        minter = minter_of(config)
+        self.pipeline = Pipeline(minter, self.journal, self.evidence, self.custody)
         try:
             self.checkpoint("start")
         except TpmError as error:  # its note waits in the journal and is signed first next time

@@ -2,28 +2,18 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol, cast
+from typing import cast
 
-from swt3_agent.protocol.custody import CustodyEntry
+from swt3_agent.protocol.custody import CustodyEntry, CustodySink
 from swt3_agent.relay.sink import Commit, Draft, StoredRecord
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 
 
-class CustodySink(Protocol):
-    """Where what clearing removed is kept."""
-
-    def put(self, entries: Sequence[CustodyEntry]) -> "Future[None]":
-        """Queue ``entries``; the future resolves when they are durable."""
-        ...
-
-
 class CatalogedJournal:
     """A `relay.sink.RecordSink` over custody, the journal and its index."""
 
-    def __init__(
-        self, journal: Journal, catalogue: Catalogue, custody: CustodySink | None = None
-    ) -> None:
+    def __init__(self, journal: Journal, catalogue: Catalogue, custody: CustodySink) -> None:
         self._journal = journal
         self._catalogue = catalogue
         self._custody = custody
@@ -35,7 +25,6 @@ class CatalogedJournal:
         # The journal's Commit is one of these; Future is invariant, so the checker cannot see it.
         if not withheld:
             return cast("Future[Commit]", self._journal.append(drafts))
-        assert self._custody is not None  # noqa: S101  the daemon hands one in
         kept = self._custody.put(withheld)
         committed: Future[Commit] = Future()
         committed.set_running_or_notify_cancel()  # as the journal's own
@@ -52,7 +41,7 @@ class CatalogedJournal:
         except Exception as error:  # noqa: BLE001  # whatever it is, the producer must be told
             committed.set_exception(error)
             return
-        stored.add_done_callback(lambda done: _hand_on(done, committed))
+        stored.add_done_callback(lambda done: _hand_on(cast("Future[Commit]", done), committed))
 
     def last_batch(self, client: str) -> int | None:
         """The highest batch number stored for ``client``."""

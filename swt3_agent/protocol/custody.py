@@ -7,7 +7,10 @@ original away to whoever tries all of them. Standard library only.
 
 import hmac
 import secrets
+from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Protocol
 
 SECRET_SIZE = 32
 CUSTODY_FROM_LEVEL = 2
@@ -37,3 +40,15 @@ def commitment(secret: bytes, original: bytes) -> str:
 def withheld(tenant: str, original: bytes, cleared: bytes, level: int) -> CustodyEntry:
     """An entry under a new secret."""
     return CustodyEntry(tenant, secrets.token_bytes(SECRET_SIZE), original, cleared, level)
+
+
+class CustodySink(Protocol):
+    """Where what clearing removed is kept."""
+
+    def put(self, entries: Sequence[CustodyEntry]) -> "Future[None]":
+        """Queue ``entries``; the future resolves when they are durable.
+
+        Raises JournalError ``CUSTODY_BUSY`` when too much waits; the future fails with one whose
+        code starts with ``CUSTODY_``.
+        """
+        ...

@@ -71,6 +71,11 @@ class Layout:
         return self.root / "custody"
 
     @property
+    def custody_spool(self) -> Path:
+        """What clearing removed while its place could not be written; absent otherwise."""
+        return self.root / "custody-spool"
+
+    @property
     def evidence(self) -> Path:
         """Raw collector output by SHA-256."""
         return self.root / "evidence"

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from swt3_agent.errors import JournalError
-from swt3_agent.pipeline import Attestation, Minter, Pipeline, UniqueMilliseconds
+from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal import (
     Appraisal,
     Outcome,
@@ -23,6 +23,7 @@ from swt3_agent.protocol.appraisal import (
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.unique_time import UniqueMilliseconds
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.state import StateDirectory
