@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from swt3_agent.daemon.breath import Breath
+from swt3_agent.errors import JournalError
 from swt3_agent.protocol.day_tree import DayTree
 from swt3_agent.protocol.days import date_of, day_to_seal, days_to_seal, utc_day
 from swt3_agent.protocol.evidence import Evidence, Reading, Reason, RootOfTrust
@@ -60,22 +61,32 @@ class AuditCollector:
         self._working = threading.Lock()
 
     def is_due(self) -> bool:
-        """Whether a day can be sealed, or a seal still lacks its anchor. Raises JournalError."""
+        """Whether a day can be sealed, or a seal still lacks its anchor."""
         if self._journal.size == 0:
             return False
         newest = day_to_seal(self._clock_s())
         if newest == self._failed_for:
             return False
-        return self._newest_sealed(newest) < newest or bool(self._unanchored())
+        try:
+            return self._newest_sealed(newest) < newest or bool(self._unanchored())
+        except JournalError:
+            return True  # what cannot be read is for the audit to say
 
     def collect(self) -> Reading:
-        """Check the log; seal what is due, if all of it could be read. Raises JournalError."""
+        """Check the log; seal what is due, if all of it could be read.
+
+        Raises JournalError ``STOPPING``.
+        """
         now_s = self._clock_s()
         with self._working:
-            self._failed_for = day_to_seal(now_s)  # what fails is not tried again at every turn
-            reading = self._audit(now_s)
-            if reading.claims["log"] is not None:
-                self._failed_for = None
+            try:
+                reading = self._audit(now_s)
+            except JournalError as error:
+                if error.retryable:
+                    raise
+                reading = self._unreadable(error)
+            # What could not be read is not tried again at every turn.
+            self._failed_for = day_to_seal(now_s) if reading.claims["log"] is None else None
             return reading
 
     def stop(self) -> None:
@@ -101,8 +112,7 @@ class AuditCollector:
             scan.see,
             self._breath,
         )
-        if check.problems:
-            self._found(check.problems)
+        self._found(check.problems)
         days, state = self._unanchored(), None
         follows = first
         if check.root is not None:
@@ -117,6 +127,12 @@ class AuditCollector:
             self._tenant, date_of(today), not check.problems, state, follows, tuple(days)
         )
         return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, claims, msgspec.to_builtins(stated))
+
+    def _unreadable(self, error: JournalError) -> Evidence:
+        problem = Reason(error.code, error.message, error.remedy)
+        self._found([problem])
+        nothing = SelfCheck(0, 0, None, None, head_signed=False, problems=(problem,))
+        return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, _claims(nothing, None, []))
 
     def _seal(self, scan: DayScan, dates: list[int], first: int, end: int) -> list[SealedDay]:
         sealed = []

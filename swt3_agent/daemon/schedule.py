@@ -96,12 +96,7 @@ def _attest(node: Node, collector: str) -> None:
 
 def _seal_days(node: Node) -> None:
     """Looked at every quarter of an hour, so that what could not be sealed at once is soon."""
-    try:
-        due = node.audit.is_due()
-    except AgentError as error:
-        logger.error("no day sealed %s", fields(code=error.code, why=error))
-        return
-    if due:
+    if node.audit.is_due():
         _attest(node, node.audit.name)
 
 
