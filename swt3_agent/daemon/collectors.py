@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 from swt3_agent.collect.adapters import AdapterSpec
@@ -19,6 +18,7 @@ from swt3_agent.protocol.appraisal import (
     Appraisal,
     appraise_gpu,
     appraise_host,
+    appraise_nvlink,
     appraise_platform,
     appraise_weights,
 )
@@ -55,7 +55,10 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
         ),
         Watched(
             GpuCollector(driver, interval_s=every.gpu),
-            one(partial(appraise_gpu, expected=config.gpu.expected)),
+            lambda reading: (
+                appraise_gpu(reading, config.gpu.expected),
+                *appraise_nvlink(reading),
+            ),
         ),
     ]
     if models:

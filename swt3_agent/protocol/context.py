@@ -34,6 +34,28 @@ def gpu_context(claims: Claims, topology: str) -> Context:
     )
 
 
+def bus_context(claims: Claims) -> Context:
+    """Context of AI-HW.1 where no driver answers: what the PCI bus shows."""
+    return {
+        "provider": "pci",
+        "discovery_method": "pci-sysfs",
+        "topology": "unknown",
+        "interconnect": "unknown",
+        "accelerator_count": count_claim(claims, "pci_count"),
+        "accelerators": [
+            _present(
+                {
+                    "vendor": text_claim(device, "vendor_name"),
+                    "name": text_claim(device, "device"),
+                    "bus_id_hash": _hashed(text_claim(device, "address")),
+                    "discovery_method": "pci-sysfs",
+                }
+            )
+            for device in entries_claim(claims, "pci")
+        ],
+    }
+
+
 def platform_context(claims: Claims, quote: Claims) -> Context:
     """Context of AI-HW.3 (docs/protocol.md 8.3). Digests are hashed as lowercase hex."""
     pcrs = _pcr_values(quote)

@@ -6,6 +6,7 @@ import msgspec
 
 from swt3_agent.collect.gpu import health, topology
 from swt3_agent.collect.gpu.health import Finding
+from swt3_agent.collect.gpu.nvlink import nvlink_claims
 from swt3_agent.collect.gpu.reading import GpuReading, Report, SystemReading, Unreadable
 from swt3_agent.collect.gpu.sysfs import read_module
 from swt3_agent.collect.pci import PciInventory
@@ -43,6 +44,7 @@ def gpu_claims(report: Report, pci: PciInventory, root: Path) -> Claims:
         "pcie_farthest": topology.farthest_level(report.pairs),
         "gpus": [_gpu(gpu, behind_switch=behind_switch) for gpu in sorted(gpus, key=_order)],
         "pairs": _pairs(report),
+        "nvlink": nvlink_claims(gpus, shape, len(pci.switches)),
         "problems": [_finding(problem) for problem in problems],
         "warnings": [_finding(warning) for warning in warnings],
     }

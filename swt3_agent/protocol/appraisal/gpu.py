@@ -1,5 +1,7 @@
 """Accelerators and what joins them (docs/protocol.md 8.2)."""
 
+from collections.abc import Mapping
+
 from swt3_agent.protocol.appraisal.base import (
     Appraisal,
     Outcome,
@@ -14,7 +16,7 @@ from swt3_agent.protocol.claims import (
     reasons_claim,
     text_claim,
 )
-from swt3_agent.protocol.context import gpu_context
+from swt3_agent.protocol.context import bus_context, gpu_context
 from swt3_agent.protocol.evidence import Lack, Reading, Reason, Unavailable
 
 TOPOLOGY_UNKNOWN = 3  # factor c of AI-HW.1 (docs/protocol.md 8.2)
@@ -33,7 +35,8 @@ def appraise_gpu(reading: Reading, expected: int | None = None) -> Appraisal:
             return without_evidence(reading, "AI-HW.1", Outcome.ABSENT)
         factors = (on_bus, 0, TOPOLOGY_UNKNOWN)
         reasons = (lack(reading), *_unexpected(on_bus, expected))
-        return minted(reading.collector, "AI-HW.1", factors, reasons)
+        context = bus_context(reading.claims) if on_bus else None
+        return minted(reading.collector, "AI-HW.1", factors, reasons, context=context)
     claims = reading.claims
     count, on_bus = count_claim(claims, "count"), count_claim(claims, "pci_count")
     reasons = _gpu_findings(claims)
@@ -66,6 +69,30 @@ def appraise_gpu(reading: Reading, expected: int | None = None) -> Appraisal:
         root_of_trust=reading.root_of_trust,
         context=gpu_context(claims, topology),
         model_id=f"hw-nvidia-{topology}",
+    )
+
+
+def appraise_nvlink(reading: Reading) -> tuple[Appraisal, ...]:
+    """What joins the accelerators, from the same reading: recorded; AI-HW.1 judges its health.
+
+    Nothing where no accelerator answers: AI-HW.1 says why.
+    """
+    nvlink = reading.claims.get("nvlink")
+    if isinstance(reading, Unavailable) or not isinstance(nvlink, Mapping):
+        return ()
+    if count_claim(reading.claims, "count") == 0:
+        return ()
+    summary = Reason("NVLINK", text_claim(nvlink, "summary") or "nothing is said of links")
+    return (
+        Appraisal(
+            reading.collector,
+            None,
+            Outcome.RECORDED,
+            None,
+            (summary,),
+            reading.root_of_trust,
+            subject="nvlink",
+        ),
     )
 
 
