@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """A verb of the command line: the file of the same name holds it."""
+    """A verb of the command line: the file of the same name, with underscores, holds it."""
 
     name: str
     summary: str
@@ -34,10 +34,17 @@ VERBS = (
     Verb("attest", "collect, judge and record the state of this machine now", "agent"),
     Verb("status", "show the agent, its log and its collectors", "agent"),
     Verb("log", "print the records of the log", "agent"),
+    Verb("queue", "show what waits for the ledger and what it refused", "agent"),
     Verb("prove", "write a proof of one record that can be verified anywhere", "agent"),
-    Verb("verify", "judge a proof, offline", "verify"),
+    Verb("verify", "judge a proof or a bundle, offline", "verify"),
+    Verb("export", "write a range of the log to a file that can be verified anywhere", "agent"),
+    Verb("import-receipts", "settle what an importer signed for", "agent"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),
     Verb("fsck", "check every byte of the log and name any damage", "agent"),
+    Verb("init", "write a configuration to begin with", "agent"),
+    Verb("config", "check the configuration, or show what is in force", "agent"),
+    Verb("profiles", "list the profiles, or show what one demands", "agent"),
+    Verb("procedures", "print the catalogue of procedures", "agent"),
     Verb("demo", "show the whole of it on this machine in a private directory", "agent"),
     Verb("version", "print the version", ""),
 )
@@ -116,7 +123,7 @@ def _top_level_parser() -> argparse.ArgumentParser:
 
 def _load(verb: Verb) -> ModuleType:
     try:
-        return importlib.import_module(f"swt3_agent.cli.{verb.name}")
+        return importlib.import_module(f"swt3_agent.cli.{verb.name.replace('-', '_')}")
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("swt3_agent"):
             raise

@@ -16,6 +16,8 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.receipts import import_receipts
+from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import RemoteError, StateError, TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
@@ -42,7 +44,11 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "queue": lambda: queue_view(node),
+        "queue_retry": lambda records: retry(node, records),
+        "queue_resume": lambda: resume(node),
         "plan_export": lambda first, end: plan_export(node, first, end),
+        "import_receipts": lambda text: import_receipts(node, text),
         "close_export": lambda manifest, first, end: close_export(node, manifest, first, end),
     }
 
@@ -85,6 +91,26 @@ def status_of(config: Config, timeout_s: float) -> dict[str, Any]:
         status: dict[str, Any] = control.call(control_socket, "status", {}, timeout_s)
         return status
     return stopped_view(config)
+
+
+def queue_of(config: Config, timeout_s: float) -> dict[str, Any]:
+    """What waits for the ledger; where no daemon runs, as far as the log says."""
+    if control_socket := _daemon_of(config):
+        queue: dict[str, Any] = control.call(control_socket, "queue", {}, timeout_s)
+        return queue
+    return stopped_queue_view(config)
+
+
+def tell(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
+    """Give an order that only a running daemon can follow. Raises AgentError."""
+    control_socket = _daemon_of(config)
+    if control_socket is None:
+        raise StateError(
+            "NOT_RUNNING",
+            f"no agent runs in {config.state_dir}",
+            remedy="start it: `systemctl start swt3-agent`",
+        )
+    return control.call(control_socket, operation, arguments, timeout_s)
 
 
 def _daemon_of(config: Config) -> Path | None:

@@ -12,6 +12,9 @@ import sdnotify
 from swt3_agent.config import Config
 from swt3_agent.daemon.control import ControlServer
 from swt3_agent.daemon.gaps import PERIOD_S, GapRecorder
+from swt3_agent.daemon.json_lines import JsonLines
+from swt3_agent.daemon.lanes import start_delivery, stop_delivery
+from swt3_agent.daemon.listeners import Listeners
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.ops_app import ops_servers
@@ -19,9 +22,8 @@ from swt3_agent.daemon.schedule import make_head, scheduler_of
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.daemon.sockets import Sockets, open_sockets
 from swt3_agent.protocol.evidence import RootOfTrust
-from swt3_agent.relay.intake import IntakeServer
 from swt3_agent.store.state import StateDirectory
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -49,47 +51,46 @@ def run(config: Config, on_ready: Callable[[Node], None] = lambda _: None) -> No
 async def _serve(
     node: Node, state: StateDirectory, sockets: Sockets, on_ready: Callable[[Node], None]
 ) -> None:
-    config = node.config
     notifier = sdnotify.SystemdNotifier()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
 
-    intake = IntakeServer(
-        config.socket,
-        CatalogedJournal(node.journal, node.catalogue),
-        tenant=config.tenant,
-        clearing_level=config.clearing_level,
-        inherited=sockets.intake.socket,
-    )
-    node.gaps = gaps = GapRecorder(node.journal, {"intake": intake.counters})
-    control = ControlServer(sockets.control, operations(node, intake.counters))
-    ops = ops_servers(node, sockets, [intake.counters])
+    sink = CatalogedJournal(node.journal, node.catalogue, node.custody)
+    listeners = Listeners(node, sockets, sink)
+    node.gaps = gaps = GapRecorder(node.journal, listeners.counters)
+    control = ControlServer(sockets.control, operations(node, listeners.intake.counters))
+    ops = ops_servers(node, sockets, list(listeners.counters.values()))
+    lines = JsonLines(node.journal, lambda: node.config)
     scheduler = scheduler_of(node)
     scheduler.add_job(gaps.record, "interval", seconds=PERIOD_S, id="gaps")
     try:
-        await intake.start()
+        await listeners.start()
         await control.start()
         for server in ops:
             await server.start()
-        state.set_control(config.control_socket)
+        lines.start()
+        state.set_control(sockets.control.path)
         scheduler.start()
+        start_delivery(node)
         _log_ready(node)
         notifier.notify("READY=1")
         on_ready(node)
         await _watch(notifier, node, stop)
     finally:
         notifier.notify("STOPPING=1")
-        logger.info("stopping")
+        logger.info("stopping %s", fields(Event.STOPPING))
         node.pipeline.stop()
         sockets.intake.remove_file()
-        await intake.stop()
+        await listeners.stop()
         if scheduler.running:  # its jobs use what closes next; none waits for a reading any longer
             await asyncio.to_thread(scheduler.shutdown)
         await control.stop()
+        await asyncio.to_thread(stop_delivery, node)
         for server in ops:
             await server.stop()
+        await asyncio.to_thread(lines.stop)
         await asyncio.to_thread(gaps.record)
         await asyncio.to_thread(make_head, node, "stop")
 
@@ -97,6 +98,7 @@ async def _serve(
 def _log_ready(node: Node) -> None:
     identity = node.tpm_identity
     told = fields(
+        Event.READY,
         socket=node.config.socket,
         tenant=node.config.tenant,
         tpm="none" if identity is None else identity.kind.value,
@@ -104,9 +106,11 @@ def _log_ready(node: Node) -> None:
     )
     logger.info("ready %s", told)
     if node.tpm is None:
-        logger.warning("the log is unsigned: this node was told to run without a TPM")
+        told = fields(Event.LOG_UNSIGNED)
+        logger.warning("the log is unsigned: this node was told to run without a TPM %s", told)
     elif identity is not None and identity.kind is RootOfTrust.SOFTWARE_TPM:
-        logger.warning("a software TPM signs the log: it is no root of trust")
+        told = fields(Event.LOG_UNSIGNED)
+        logger.warning("a software TPM signs the log: it is no root of trust %s", told)
 
 
 async def _watch(notifier: sdnotify.SystemdNotifier, node: Node, stop: asyncio.Event) -> None:

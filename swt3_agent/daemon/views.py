@@ -10,6 +10,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
+from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
 from swt3_agent.daemon.start_records import findings_content
 from swt3_agent.pipeline import Attestation
 from swt3_agent.protocol.checkpoint import parse_body
@@ -90,6 +91,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             for last in [node.last_runs.get(watched.collector.name)]
         ],
         "coverage": coverage_view(coverage(node, time.time_ns() // 1_000_000)),
+        "delivery": delivery_view(node),
         "findings": earlier_findings_view(node.earlier_findings)
         + findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
@@ -152,6 +154,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
             "coverage": coverage_view(
                 coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)
             ),
+            "delivery": stopped_delivery_view(config, journal, catalogue),
             "findings": earlier_findings_view(_findings_of_boot(journal, catalogue, boot)),
             "intake": None,
         }

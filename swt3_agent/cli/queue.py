@@ -1,0 +1,102 @@
+"""``swt3-agent queue``: what waits for the ledger, what it refused, and orders to try again."""
+
+import argparse
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.text import printable, show
+from swt3_agent.daemon.operations import queue_of, tell
+from swt3_agent.errors import UsageError
+
+TIMEOUT_S = 30.0
+_NUMBER = re.compile("[0-9]{1,19}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the verb."""
+    add_config(parser)
+    add_json(parser)
+    parser.add_argument(
+        "order",
+        nargs="?",
+        choices=["retry", "resume"],
+        help="`retry` sends refused records again, `resume` goes on now that what stopped it is"
+        " mended; without either the queue is shown",
+    )
+    parser.add_argument(
+        "record",
+        nargs="?",
+        type=_record,
+        help="for `retry`: a record that is shown as refused, or `all`",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show the queue, or give its lane an order."""
+    if (args.order == "retry") != (args.record is not None):
+        raise UsageError(
+            "USAGE",
+            "`retry` needs to know which record, and nothing else does",
+            remedy="swt3-agent queue [retry RECORD|all | resume]",
+        )
+    config = config_of(args)
+    if args.order is None:
+        queue = queue_of(config, TIMEOUT_S)
+        _tell(args, queue, queue_lines(queue))
+    elif args.order == "retry":
+        records = None if args.record == "all" else [int(args.record)]
+        done = tell(config, "queue_retry", {"records": records}, TIMEOUT_S)
+        left = f"; {done['left']} are left, so ask once more" if done["left"] else ""
+        _tell(args, done, [f"records that are sent again: {done['retried']}{left}"])
+    else:
+        done = tell(config, "queue_resume", {}, TIMEOUT_S)
+        _tell(args, done, ["delivery tries again now; `swt3-agent queue` shows how it goes"])
+    return 0
+
+
+def _tell(args: argparse.Namespace, answer: dict[str, Any], lines: list[str]) -> None:
+    if args.json:
+        print_json({"schema": "swt3-agent/queue/1", **answer})
+    else:
+        show(printable("\n".join(lines)))
+
+
+def queue_lines(queue: dict[str, Any]) -> list[str]:
+    """``queue`` (docs/formats.md, "JSON") for a person: a label and a fact on each line."""
+    exceptions = f"of them {queue['refused']} refused and {queue['withheld']} withheld"
+    lines = [
+        f"ledger      {queue['ledger'] or 'none that this shows'}, lane {queue['lane']}",
+        f"waiting     {queue['backlog']} records"
+        + (f", the oldest since {_time(queue['oldest'])}" if queue["oldest"] else ""),
+        f"delivered   last at {_time(queue['last_success'])}",
+        f"settled     {queue['settled']} records, {exceptions}",
+    ]
+    if queue["differing"]:
+        lines.append(f"verdicts    {queue['differing']} of the ledger are not this agent's")
+    if error := queue["error"]:
+        lines.append(
+            f"error       {error['code']} since {_time(error['since'])}: {error['detail']}"
+        )
+        lines.append(f"            remedy: {error['remedy']}")
+    lines += [
+        f"refused     record {one['record']}: {one['error']} (receipt {one['receipt']})"
+        for one in queue["refused_records"]
+    ]
+    if more := queue["refused"] - len(queue["refused_records"]):
+        lines.append(f"            and {more} more")
+    return lines
+
+
+def _time(utc_ms: int | None) -> str:
+    if utc_ms is None:
+        return "never"
+    moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _record(text: str) -> str:
+    if text != "all" and _NUMBER.fullmatch(text) is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a record's number nor `all`")
+    return text

@@ -1,0 +1,134 @@
+"""What waits for the ledger, what it refused, and orders to the lane (docs/formats.md, "JSON")."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from swt3_agent.config import Config
+from swt3_agent.daemon.delivery import DeliveryState
+from swt3_agent.daemon.node import Node
+from swt3_agent.errors import UsageError
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.settlements import Refusal, Settlements
+from swt3_agent.store.state import StateDirectory, existing_layout
+
+MOST_SHOWN = 100
+MOST_RETRIED = 10_000
+"""Refused records that one order sends again; the rest waits for the next order."""
+
+NO_LEDGER = "none"
+"""The state of a lane that is not there."""
+NOT_RUNNING = "not-running"
+
+
+def delivery_view(node: Node) -> dict[str, Any]:
+    """``delivery`` of ``status --json``."""
+    return _delivery(node.settlements, _state_of(node), NO_LEDGER)
+
+
+def queue_view(node: Node) -> dict[str, Any]:
+    """``queue --json``: the same, and the newest refused records."""
+    return {**delivery_view(node), "refused_records": _refused(node.settlements)}
+
+
+def stopped_delivery_view(config: Config, journal: Journal, catalogue: Catalogue) -> dict[str, Any]:
+    """``delivery`` of ``status --json`` where no daemon runs."""
+    return _delivery(Settlements(journal, catalogue), None, _lane_of_stopped(config))
+
+
+def stopped_queue_view(config: Config) -> dict[str, Any]:
+    """``queue --json`` where no daemon runs: what the log says, read under its lock.
+
+    Raises StateError or JournalError where there is no readable log.
+    """
+    layout = existing_layout(config.state_dir)
+    with (
+        StateDirectory.open(layout.root),
+        Journal.open(layout.journal, layout.keys, readonly=True) as journal,
+        Catalogue.open(layout.catalogue, journal) as catalogue,
+    ):
+        settlements = Settlements(journal, catalogue)
+        view = _delivery(settlements, None, _lane_of_stopped(config))
+        return {**view, "refused_records": _refused(settlements)}
+
+
+def retry(node: Node, records: Sequence[int] | None) -> dict[str, int]:
+    """Have ``records``, which were refused, sent again; None means all of them.
+
+    Raises UsageError ``NO_LEDGER``, ``NOT_REFUSED``.
+    """
+    if node.delivery is None:
+        raise _no_ledger()
+    total = node.settlements.counts.refused
+    refused = {found.receipt.seq for found in node.settlements.refused(total)}
+    wanted = sorted(refused if records is None else records)
+    for seq in wanted:
+        if seq not in refused:
+            raise UsageError(
+                "NOT_REFUSED",
+                f"record {seq} is not one that was refused",
+                remedy="see `swt3-agent queue` for those that are",
+            )
+    now = wanted[:MOST_RETRIED]
+    node.delivery.retry(now)
+    return {"retried": len(now), "left": len(wanted) - len(now)}
+
+
+def resume(node: Node) -> dict[str, Any]:
+    """Have the lane try now. Raises UsageError ``NO_LEDGER``."""
+    if node.delivery is None:
+        raise _no_ledger()
+    node.delivery.resume()
+    return {"resumed": True}
+
+
+def _state_of(node: Node) -> DeliveryState | None:
+    return None if node.delivery is None else node.delivery.state
+
+
+def _lane_of_stopped(config: Config) -> str:
+    return NO_LEDGER if config.ledger is None else NOT_RUNNING
+
+
+def _delivery(settlements: Settlements, state: DeliveryState | None, lane: str) -> dict[str, Any]:
+    backlog, counts = settlements.backlog(), settlements.counts
+    fault = None if state is None else state.fault
+    return {
+        "ledger": None if state is None else state.ledger,
+        "lane": lane if state is None else state.lane.value,
+        "backlog": backlog.records,
+        "oldest": backlog.oldest_ms,
+        "last_success": None if state is None else state.last_success_ms,
+        "error": None
+        if fault is None or state is None
+        else {
+            "code": fault.code,
+            "detail": fault.detail,
+            "remedy": fault.remedy,
+            "since": state.since_ms,
+        },
+        "settled": counts.settled,
+        "refused": counts.refused,
+        "withheld": counts.withheld,
+        "differing": counts.differing,
+    }
+
+
+def _refused(settlements: Settlements) -> list[dict[str, Any]]:
+    return [_refusal(found) for found in settlements.refused(MOST_SHOWN)]
+
+
+def _refusal(found: Refusal) -> dict[str, Any]:
+    return {
+        "record": found.receipt.seq,
+        "error": found.receipt.error,
+        "by": found.by,
+        "source": found.source,
+        "receipt": found.record,
+    }
+
+
+def _no_ledger() -> UsageError:
+    return UsageError(
+        "NO_LEDGER", "this node delivers to no ledger", remedy="configure `endpoint` and a key"
+    )
