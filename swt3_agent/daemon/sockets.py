@@ -6,10 +6,11 @@ import os
 import socket
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from swt3_agent.config import DEFAULT_SOCKET, Config
+from swt3_agent.daemon.bearer_token import read_token
 from swt3_agent.daemon.control import OPERATORS
 from swt3_agent.daemon.inherited import inherited_sockets
 from swt3_agent.errors import StateError
@@ -23,7 +24,10 @@ NAMES = ("intake", "http", "control", "ops", "http-tcp", "ops-tcp")
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """All listen: what connects waits until it is served. None where one is switched off."""
+    """All listen: what connects waits until it is served. None where one is switched off.
+
+    ``http_token`` is what clients of ``http_tcp`` must show.
+    """
 
     intake: Listener
     control: Listener
@@ -31,6 +35,7 @@ class Sockets:
     ops: Listener | None
     http_tcp: socket.socket | None
     ops_tcp: socket.socket | None
+    http_token: str | None = field(repr=False)
 
 
 @contextmanager
@@ -41,7 +46,8 @@ def open_sockets(
 
     One that a service manager passed stands for the configured one; its file is left alone.
     Raises StateError as :func:`swt3_agent.relay.intake.listen` and
-    :func:`swt3_agent.daemon.inherited.inherited_sockets` do.
+    :func:`swt3_agent.daemon.inherited.inherited_sockets` do, ConfigError where HTTP on TCP has no
+    token.
     """
     with ExitStack() as closing:
         passed = inherited_sockets(environ, NAMES)
@@ -69,13 +75,15 @@ def open_sockets(
             closing.callback(sock.close)
             return sock
 
+        http_tcp = tcp("http-tcp", config.http.port)
         yield Sockets(
             intake=unix("intake", config.socket, CLIENT_GROUP),
             control=unix("control", config.control_socket, OPERATORS),
             http=chosen("http", config.http_socket, CLIENT_GROUP),
             ops=chosen("ops", config.ops_socket, OPERATORS),
-            http_tcp=tcp("http-tcp", config.http.port),
+            http_tcp=http_tcp,
             ops_tcp=tcp("ops-tcp", config.ops.port),
+            http_token=None if http_tcp is None else read_token(config.http),
         )
 
 

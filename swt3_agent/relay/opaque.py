@@ -1,16 +1,15 @@
-"""What a sentinel client hands in that is no witness: kept as it came, and called what it is."""
+"""What a sentinel client hands in that is no witness: kept, and called what it is."""
 
 from swt3_agent.protocol.custody import CUSTODY_FROM_LEVEL
 from swt3_agent.protocol.record import Kind
-from swt3_agent.relay.answers import Code, Rejection
 from swt3_agent.relay.batches import BatchJudgement
 
 
 class OpaqueJudgement(BatchJudgement):
     """Accepts its one payload as an opaque record with the status ``unparsed``.
 
-    Nobody can say what such bytes hold, so they are refused where the clearing level lets no
-    content out.
+    Nobody can say what such bytes hold. Where the clearing level lets no content out they are
+    custody's, and the log keeps an empty payload with the commitment to them.
     """
 
     __slots__ = ()
@@ -19,11 +18,11 @@ class OpaqueJudgement(BatchJudgement):
         """Judge the payload, whatever its size; returns how many bytes that were."""
         (payload,) = self.request.payloads
         self._next = 1
-        if self._rules.level >= CUSTODY_FROM_LEVEL:
-            error = (
-                f"not a witness, and clearing level {self._rules.level} lets no other content in"
-            )
-            self._dropped.append(Rejection(0, Code.BAD_FIELD.value, error, quarantined=False))
+        said = self._origin.opaque(self.request)
+        level = self._rules.level
+        if level < CUSTODY_FROM_LEVEL:
+            self._accepted.append((Kind.OPAQUE, said, payload))
         else:
-            self._accepted.append((Kind.OPAQUE, self._origin.opaque(self.request), payload))
+            said = self._withhold(said, payload, b"", level)
+            self._accepted.append((Kind.OPAQUE, said, b""))
         return len(payload)

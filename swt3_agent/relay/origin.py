@@ -32,27 +32,31 @@ _MOST_TEMPLATES = 64
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Ids are those at the moment of connect(2).
+    """Ids are those at the moment of connect(2), None where the peer came over TCP.
 
     ``start`` is the start time of the process in clock ticks since boot, None where it is gone or
     hidden; with it a process id names one process for as long as the machine is up. ``cgroup`` is
     the path in the unified hierarchy.
     """
 
-    uid: int
-    gid: int
-    pid: int
+    uid: int | None = None
+    gid: int | None = None
+    pid: int | None = None
     start: int | None = None
     cgroup: str | None = None
 
 
 @dataclass(slots=True)
 class Origin:
-    """One connection of one listener: all that its records' provenance has in common."""
+    """One connection of one listener: all that its records' provenance has in common.
+
+    ``bearer``: it showed the token, and that is all that is known of it.
+    """
 
     listener: str
     tenant: str
     peer: Peer
+    bearer: bool = False
     _templates: dict[tuple[str, str | None, int, int], tuple[bytes, bytes]] = field(
         default_factory=dict
     )
@@ -95,6 +99,7 @@ class Origin:
             "pid": self.peer.pid,
             "start": self.peer.start,
             "cgroup": self.peer.cgroup,
+            "bearer": self.bearer or None,
             **about,
         }
         return canonical_json({name: value for name, value in members.items() if value is not None})

@@ -25,9 +25,12 @@ SHOW = """
 import json, os
 from dataclasses import replace
 from swt3_agent.config import load_config
+from swt3_agent.config.settings import HttpSettings
 from swt3_agent.daemon.sockets import open_sockets
 from swt3_agent.errors import AgentError
 config = load_config({"SWT3_AGENT_SOCKET": os.environ["INTAKE"]})
+if token := os.environ.get("TOKEN"):
+    config = replace(config, http=HttpSettings(token_file=token))
 try:
     with open_sockets(config) as sockets:
         print(json.dumps({
@@ -83,14 +86,21 @@ def held(tmp_path: Path) -> Any:
         yield sock
 
 
-def test_a_passed_socket_stands_for_the_configured_one(held: socket.socket, tmp_path: Path) -> None:
+def test_a_passed_socket_stands_for_the_configured_one(
+    held: socket.socket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "token").write_text("axm_0123456789abcdef\n")
     with socket.create_server(("127.0.0.1", 0)) as port:
-        seen = passing([held.fileno(), port.fileno()], "intake:http-tcp", tmp_path)
+        both = [held.fileno(), port.fileno()]
+        unguarded = passing(both, "intake:http-tcp", tmp_path)
+        assert unguarded["code"] == "CONFIG_VALUE"
+        monkeypatch.setenv("TOKEN", str(tmp_path / "token"))
+        seen = passing(both, "intake:http-tcp", tmp_path)
         assert seen["http_tcp"] == list(port.getsockname())
     assert seen["intake"] == str(tmp_path / "held.sock")
     assert seen["control"] == str(tmp_path / "control.sock")
     assert (seen["inheritable"], seen["left"]) == (False, [])
-    assert [path.name for path in tmp_path.iterdir()] == ["held.sock"]  # left alone, and in use
+    assert {path.name for path in tmp_path.iterdir()} == {"held.sock", "token"}  # left alone
 
 
 def test_what_was_meant_for_another_process_is_not_taken(

@@ -7,8 +7,9 @@ import pytest
 
 from swt3_agent.config import Config, load_config
 from swt3_agent.config.settings import HttpSettings
+from swt3_agent.daemon.bearer_token import read_token
 from swt3_agent.daemon.sockets import listen_on_loopback, make_runtime_directory, open_sockets
-from swt3_agent.errors import StateError
+from swt3_agent.errors import ConfigError, StateError
 
 
 def test_the_runtime_directory_is_open_to_those_who_go_through_it(tmp_path: Path) -> None:
@@ -61,3 +62,23 @@ def test_tcp_is_loopback_only_and_says_who_else_holds_the_port(tmp_path: Path) -
             pass
     assert caught.value.code == "SOCKET_IN_USE"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["", "short", "axm_" + "ä" * 20, "axm_ 0123456789abcdef"])
+def test_tcp_without_a_token_is_refused_before_anything_is_recorded(
+    text: str, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    for settings in (HttpSettings(), HttpSettings(token_file=str(token))):
+        with pytest.raises(ConfigError):
+            read_token(settings)
+    token.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_token(HttpSettings(token_file=str(token)))
+    assert not text or text not in caught.value.message
+
+
+def test_the_token_is_what_the_file_holds_but_for_white_space(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text(" axm_0123456789abcdef\n")
+    assert read_token(HttpSettings(token_file=str(token))) == "axm_0123456789abcdef"

@@ -1,0 +1,91 @@
+"""Where records come in: the intake socket, the HTTP socket, and HTTP on loopback TCP."""
+
+import socket
+
+from swt3_agent.daemon.http_server import HttpServer
+from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.sockets import Sockets
+from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.http_app import MAX_BODY_BYTES, DayLookups, HttpIntake
+from swt3_agent.relay.http_guard import Guard
+from swt3_agent.relay.intake import IntakeServer
+from swt3_agent.relay.sentinel import SentinelSettings
+from swt3_agent.relay.sink import RecordSink
+
+
+class Listeners:
+    """All listeners of a node; ``start`` and ``stop`` them in one event loop.
+
+    ``counters`` are theirs, by the name that is in their records' provenance.
+    """
+
+    def __init__(self, node: Node, sockets: Sockets, sink: RecordSink) -> None:
+        """Raises ConfigError for a tool policy that cannot be meant."""
+        config = node.config
+        self.intake = IntakeServer(
+            sockets.intake.path,
+            sink,
+            tenant=config.tenant,
+            clearing_level=config.clearing_level,
+            sentinel=SentinelSettings(config.tools, config.signing, config.agent_id, NodeLog(node)),
+            inherited=sockets.intake.socket,
+        )
+        self.counters: dict[str, IntakeCounters] = {"intake": self.intake.counters}
+        self._http: list[tuple[HttpIntake, HttpServer]] = []
+        days = DayLookups(node.days.root, node.days.proof)
+
+        def serve(name: str, sock: socket.socket, guard: Guard) -> None:
+            intake = HttpIntake(
+                sink,
+                listener=name,
+                tenant=config.tenant,
+                clearing_level=config.clearing_level,
+                guard=guard,
+                days=days,
+            )
+            server = HttpServer(intake.app, sock, name=name, max_body_bytes=MAX_BODY_BYTES)
+            self.counters[name] = intake.counters
+            self._http.append((intake, server))
+
+        if sockets.http is not None:
+            serve("http", sockets.http.socket, Guard())
+        if sockets.http_tcp is not None:
+            serve("http-tcp", sockets.http_tcp, Guard(sockets.http_token))
+
+    async def start(self) -> None:
+        """Take records from now on."""
+        await self.intake.start()
+        for intake, server in self._http:
+            intake.start()
+            await server.start()
+
+    async def stop(self) -> None:
+        """Take nothing more, answer what is under way, and close."""
+        await self.intake.stop()
+        for intake, server in self._http:
+            await server.stop()
+            intake.close()
+
+
+class NodeLog:
+    """The log as sentinel clients are told of it (`relay.sentinel.LogView`)."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    @property
+    def newest(self) -> int:
+        """The number of the newest durable record; -1 where there is none."""
+        return self._node.journal.size - 1
+
+    @property
+    def covered(self) -> int:
+        """The number of the newest record that a head covers; -1 where there is none."""
+        head = self._node.heads.latest
+        return -1 if head is None else head.note.size - 1
+
+    @property
+    def root(self) -> str | None:
+        """The root of the newest head, in hex."""
+        head = self._node.heads.latest
+        return None if head is None else head.note.root.hex()
