@@ -6,7 +6,6 @@ and the accelerators are not named.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -25,6 +24,7 @@ from swt3_agent.daemon.metrics import registry
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.readiness import unready
 from swt3_agent.daemon.sockets import Sockets
+from swt3_agent.daemon.times import iso_time
 from swt3_agent.relay.counters import IntakeCounters
 
 PRIVATE_LEVEL = 2
@@ -116,12 +116,6 @@ def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
             for reason in reasons
         ],
     }
-
-
-def iso_time(utc_ms: int) -> str:
-    """``2026-01-31T23:59:59.123Z``."""
-    moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _hardware(node: Node) -> Mapping[str, object]:
