@@ -36,6 +36,7 @@ VERBS = (
     Verb("log", "print the records of the log", "agent"),
     Verb("queue", "show what waits for the ledger and what it refused", "agent"),
     Verb("prove", "write a proof of one record that can be verified anywhere", "agent"),
+    Verb("merkle", "show the root of a day's anchors, or prove one to be among them", "agent"),
     Verb("verify", "judge a proof or a bundle, offline", "verify"),
     Verb("export", "write a range of the log to a file that can be verified anywhere", "agent"),
     Verb("import-receipts", "settle what an importer signed for", "agent"),

@@ -1,11 +1,12 @@
-"""Files that a verb was told to write: whole, or not at all."""
+"""Files that a verb was told to write: whole, or not at all; and to read: within bounds."""
 
 import os
 import stat
+import sys
 import tempfile
 from pathlib import Path
 
-from swt3_agent.errors import AgentError
+from swt3_agent.errors import AgentError, UsageError
 
 _ANY_MODE = 0o666
 
@@ -23,9 +24,26 @@ def make_directory(path: Path, mode: int = 0o777) -> None:
         raise _unwritable(path, error.strerror or str(error)) from error
 
 
-def write_whole(path: Path, data: bytes) -> None:
+def read_bounded(path: Path, most: int) -> bytes:
+    """The first ``most`` bytes of a file (``-``: standard input), and one more where it has more.
+
+    Raises UsageError ``FILE_UNREADABLE``.
+    """
+    try:
+        if str(path) == "-":
+            return sys.stdin.buffer.read(most + 1)
+        with path.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise UsageError(
+            "FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}", remedy="check the path"
+        ) from error
+
+
+def write_whole(path: Path, data: bytes, mode: int = _ANY_MODE) -> None:
     """Write ``data`` so that a full disk leaves ``path`` as it was, never a part of it.
 
+    ``mode`` less what the umask takes away is that of the file.
     What is no regular file (a device, a pipe) is written to as it stands.
     Raises AgentError ``OUTPUT_UNWRITABLE``.
     """
@@ -34,7 +52,7 @@ def write_whole(path: Path, data: bytes) -> None:
         if _is_special(target):
             target.write_bytes(data)
         else:
-            _replace(target, data)
+            _replace(target, data, mode)
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, until Python 3.12
         reason = getattr(error, "strerror", None) or str(error)
         raise _unwritable(path, reason) from error
@@ -48,7 +66,7 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _replace(path: Path, data: bytes) -> None:
+def _replace(path: Path, data: bytes, mode: int) -> None:
     """Through a file beside it: only what lies in the same directory can be renamed in one step."""
     fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     temporary = Path(name)
@@ -56,9 +74,7 @@ def _replace(path: Path, data: bytes) -> None:
         with os.fdopen(fd, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fchmod(
-                fd, _ANY_MODE & ~_umask()
-            )  # mkstemp's own is 0600, and this is to be handed on
+            os.fchmod(fd, mode & ~_umask())  # mkstemp's own is 0600, and this is to be handed on
             os.fsync(fd)
         temporary.rename(path)
     except BaseException:

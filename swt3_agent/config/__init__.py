@@ -7,6 +7,8 @@ setting that its author believes in. ``docs/configuration.md`` lists every key.
 """
 
 from swt3_agent.config.loading import Examination, examine, load_config
+from swt3_agent.config.masking import Shown, shown_settings
+from swt3_agent.config.profile import Profile, load_profile, profile_names
 from swt3_agent.config.values import (
     DEFAULT_FILE,
     DEFAULT_SOCKET,
@@ -32,10 +34,15 @@ __all__ = [
     "Examination",
     "Labels",
     "Ledger",
+    "Profile",
     "Required",
+    "Shown",
     "SigningKey",
     "ToolPolicy",
     "examine",
     "is_hardware",
     "load_config",
+    "load_profile",
+    "profile_names",
+    "shown_settings",
 ]

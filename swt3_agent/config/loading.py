@@ -27,7 +27,7 @@ class Examination:
     """All that can be said about a configuration.
 
     ``config`` is None where ``problems`` leave none; ``settings`` and ``merged`` are what was
-    written, as far as it could be read, secrets included.
+    written, as far as it could be read, secrets included. ``source`` is the file.
     """
 
     config: Config | None
@@ -37,7 +37,7 @@ class Examination:
     ignored: tuple[str, ...]
     settings: FileSettings
     merged: Merged
-    profile: Profile | None
+    source: str
 
 
 def load_config(
@@ -71,9 +71,13 @@ def examine(
         file = DEFAULT_FILE
     own = [] if file is None else file_layers(file, findings)
     above = environment_layer(environ, findings)
-    chosen = _chosen_profile(profile or environ.get("SWT3_PROFILE"), own, findings)
+    named, by = _named_profile(profile, environ, own)
+    chosen = _chosen_profile(named, findings)
     layers = [*own[:-1], *_profile_layer(chosen, findings), *own[-1:], above]
     merged = merge(layers)
+    if chosen is not None:
+        merged.document["profile"] = chosen.name
+        merged.origins["profile"] = by
     if environ.get("SWT3_MODE") == "cloud" and "endpoint" not in merged.document:
         merged.document["endpoint"] = DEFAULT_ENDPOINT
         merged.origins["endpoint"] = "SWT3_MODE"
@@ -94,14 +98,20 @@ def examine(
         ignored,
         settings,
         merged,
-        chosen,
+        source,
     )
 
 
-def _chosen_profile(name: str | None, own: list[Layer], findings: Findings) -> Profile | None:
-    for layer in own:
-        said = layer.document.pop("profile", None)
-        name = name or said
+def _named_profile(
+    argument: str | None, environ: Mapping[str, str], own: list[Layer]
+) -> tuple[str | None, str]:
+    """The name of the profile to hold to, and who said it."""
+    in_files = [(layer.document.pop("profile", None), layer.name) for layer in reversed(own)]
+    said = [(argument, "--profile"), (environ.get("SWT3_PROFILE"), "SWT3_PROFILE"), *in_files]
+    return next(((name, by) for name, by in said if name), (None, "default"))
+
+
+def _chosen_profile(name: str | None, findings: Findings) -> Profile | None:
     if name is None:
         return None
     try:
