@@ -35,6 +35,7 @@ class AgentProcess:
         self.state_dir = root / "state"
         self.intake = root / "intake.sock"
         self.messages: list[str] = []
+        self.stdout: int | None = None  # where the daemon's standard output goes; None: where ours
         self.environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("SWT3_")},
             "SWT3_STATE_DIR": str(self.state_dir),
@@ -57,6 +58,7 @@ class AgentProcess:
             self._process = subprocess.Popen(
                 self.command("run", *self._arguments),
                 env={**self.environment, "NOTIFY_SOCKET": str(address)},
+                stdout=self.stdout,
                 stderr=log,
             )
         try:
