@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import textwrap
+from datetime import datetime, timezone
 from typing import TextIO
 
 _HEAD = re.compile(r" *(?:\S+ {2,}|- |FAIL )?")
@@ -27,6 +28,11 @@ def printable(text: str) -> str:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def utc_text(utc_ms: int) -> str:
+    """A time in milliseconds since 1970, to the second."""
+    return datetime.fromtimestamp(utc_ms // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def show(text: str, stream: TextIO | None = None) -> None:

@@ -18,6 +18,7 @@ from swt3_agent.errors import JournalError
 from swt3_agent.protocol.day_tree import DayTree
 from swt3_agent.protocol.days import date_of, day_to_seal, days_to_seal, utc_day
 from swt3_agent.protocol.evidence import Evidence, Reading, Reason, RootOfTrust
+from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.day_scan import DayScan
 from swt3_agent.store.days import DayTrees
@@ -71,6 +72,13 @@ class AuditCollector:
             return self._newest_sealed(newest) < newest or bool(self._unanchored())
         except JournalError:
             return True  # what cannot be read is for the audit to say
+
+    def is_first(self) -> bool:
+        """Whether the log was never checked: so that a new node need not wait for its midnight."""
+        try:
+            return not self._catalogue.records_of(Kind.EVIDENCE, collector=AUDIT)
+        except JournalError:
+            return False
 
     def collect(self) -> Reading:
         """Check the log; seal what is due, if all of it could be read.

@@ -270,7 +270,8 @@ class Node:
         logger.info("a TPM signs from now on %s", fields(tpm=identity.kind.value))
 
     def attest(self, names: Sequence[str] = ()) -> list[Attestation]:
-        """Run the named collectors (all where none is named) and record what they saw.
+        """Run the named collectors and record what they saw; where none is named, all of them, the
+        audit only if a day is due.
 
         Raises UsageError for an unknown name, JournalError where nothing can be recorded.
         """
@@ -282,8 +283,11 @@ class Node:
                     f"no collector {name!r} on this node",
                     remedy=f"name one of: {', '.join(known)}",
                 )
+        if not names:
+            due = self.audit.is_due()
+            names = [name for name in known if due or name != self.audit.name]
         attestations: list[Attestation] = []
-        for name in names or known:
+        for name in names:
             watched = known[name]
             if watched.collector.name == PlatformCollector.name:
                 self.reach_tpm()  # else it would attest to a TPM that signs no head

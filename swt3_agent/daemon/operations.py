@@ -15,9 +15,10 @@ from typing import Any
 from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
+from swt3_agent.daemon.merkle import merkle, stopped_merkle
 from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.receipts import import_receipts
 from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
+from swt3_agent.daemon.receipts import import_receipts
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import RemoteError, StateError, TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
@@ -44,6 +45,7 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "merkle": lambda date, fingerprint: merkle(node.days, date, fingerprint),
         "queue": lambda: queue_view(node),
         "queue_retry": lambda records: retry(node, records),
         "queue_resume": lambda: resume(node),
@@ -91,6 +93,17 @@ def status_of(config: Config, timeout_s: float) -> dict[str, Any]:
         status: dict[str, Any] = control.call(control_socket, "status", {}, timeout_s)
         return status
     return stopped_view(config)
+
+
+def merkle_of(
+    config: Config, date: str | None, fingerprint: str | None, timeout_s: float
+) -> dict[str, Any]:
+    """A day's tree or a proof in it; where no daemon runs, as far as the log says."""
+    if control_socket := _daemon_of(config):
+        arguments = {"date": date, "fingerprint": fingerprint}
+        found: dict[str, Any] = control.call(control_socket, "merkle", arguments, timeout_s)
+        return found
+    return stopped_merkle(config, date, fingerprint)
 
 
 def queue_of(config: Config, timeout_s: float) -> dict[str, Any]:

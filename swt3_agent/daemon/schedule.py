@@ -96,7 +96,7 @@ def _attest(node: Node, collector: str) -> None:
 
 def _seal_days(node: Node) -> None:
     """Looked at every quarter of an hour, so that what could not be sealed at once is soon."""
-    if node.audit.is_due():
+    if node.audit.is_due() or node.audit.is_first():
         _attest(node, node.audit.name)
 
 
