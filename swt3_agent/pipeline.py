@@ -111,6 +111,10 @@ class Pipeline:
             for appraisal in appraise(reading)
         )
 
+    def mint_as(self, minter: Minter) -> None:
+        """Mint so from now on, also what was read before."""
+        self._minter = minter
+
     def stop(self) -> None:
         """Refuse new runs and end the wait of those under way: a reading may take hours."""
         with self._lock:
@@ -174,18 +178,20 @@ class Pipeline:
     ) -> Attestation:
         if appraisal.factors is None or appraisal.procedure_id is None:
             return Attestation(appraisal, None, None, evidence_record, evidence_record, duration_ms)
-        level = self._minter.clearing_level
+        minter = self._minter  # one for the whole record, whatever is configured meanwhile
+        level = minter.clearing_level
         procedure = appraisal.procedure_id
         factors = bucketed(procedure, appraisal.factors, level)
         appraisal = replace(appraisal, factors=factors)
         timestamp_ms = self._clock.next((procedure, factors))
-        fingerprint = mint_fingerprint(self._minter.tenant, procedure, *factors, timestamp_ms)
+        fingerprint = mint_fingerprint(minter.tenant, procedure, *factors, timestamp_ms)
         verdict = Verdict.PASS if appraisal.outcome is Outcome.PASS else Verdict.FAIL
         token = mint_token(procedure, verdict, timestamp_ms // 1000, fingerprint)
-        payload, original = self._cleared(self._witness(appraisal, fingerprint, timestamp_ms))
+        witness = _witness(minter, appraisal, fingerprint, timestamp_ms)
+        payload, original = self._cleared(minter, witness)
         provenance: dict[str, object] = {
             "listener": "agent",
-            "tenant": self._minter.tenant,
+            "tenant": minter.tenant,
             "collector": appraisal.collector,
             "evidence": evidence_record,
             "root_of_trust": appraisal.root_of_trust.value,
@@ -201,47 +207,47 @@ class Pipeline:
         record = self._journal.append([draft]).result().first_seq
         return Attestation(appraisal, fingerprint, token, record, evidence_record, duration_ms)
 
-    def _witness(
-        self, appraisal: Appraisal, fingerprint: str, timestamp_ms: int
-    ) -> dict[str, object]:
-        """The anchor with all that is known of it, signed where a key is there."""
-        assert appraisal.factors is not None  # noqa: S101  the caller mints nothing without them
-        minter = self._minter
-        a, b, c = appraisal.factors
-        witness: dict[str, object] = {
-            "procedure_id": appraisal.procedure_id,
-            "factor_a": a,
-            "factor_b": b,
-            "factor_c": c,
-            "clearing_level": minter.clearing_level,
-            "anchor_fingerprint": fingerprint,
-            "anchor_epoch": timestamp_ms // 1000,
-            "fingerprint_timestamp_ms": timestamp_ms,
-        }
-        if appraisal.model_id is not None:
-            witness["ai_model_id"] = appraisal.model_id
-        if appraisal.context:
-            witness["ai_context"] = dict(appraisal.context)
-        if minter.agent_id is not None:
-            witness["agent_id"] = minter.agent_id
-        witness.update(minter.labels)
-        if minter.sign is not None:
-            witness.update(minter.sign(fingerprint, minter.agent_id))
-        return witness
-
-    def _cleared(self, witness: Mapping[str, object]) -> tuple[bytes, str | None]:
+    def _cleared(self, minter: Minter, witness: Mapping[str, object]) -> tuple[bytes, str | None]:
         """The payload as it may travel, and the commitment to what custody has of it, if anything.
 
         Returns when custody has it durably. Raises JournalError when it cannot take it.
         """
-        level = self._minter.clearing_level
+        level = minter.clearing_level
         cleared, removed = clear(witness, level)
         payload = encode_payload(cleared)
         if not removed or level < CUSTODY_FROM_LEVEL or self._custody is None:
             return payload, None
-        entry = withheld(self._minter.tenant, encode_payload(witness), payload, level)
+        entry = withheld(minter.tenant, encode_payload(witness), payload, level)
         self._custody.put([entry]).result()
         return payload, commitment(entry.secret, entry.original)
+
+
+def _witness(
+    minter: Minter, appraisal: Appraisal, fingerprint: str, timestamp_ms: int
+) -> dict[str, object]:
+    """The anchor with all that is known of it, signed where a key is there."""
+    assert appraisal.factors is not None  # noqa: S101  the caller mints nothing without them
+    a, b, c = appraisal.factors
+    witness: dict[str, object] = {
+        "procedure_id": appraisal.procedure_id,
+        "factor_a": a,
+        "factor_b": b,
+        "factor_c": c,
+        "clearing_level": minter.clearing_level,
+        "anchor_fingerprint": fingerprint,
+        "anchor_epoch": timestamp_ms // 1000,
+        "fingerprint_timestamp_ms": timestamp_ms,
+    }
+    if appraisal.model_id is not None:
+        witness["ai_model_id"] = appraisal.model_id
+    if appraisal.context:
+        witness["ai_context"] = dict(appraisal.context)
+    if minter.agent_id is not None:
+        witness["agent_id"] = minter.agent_id
+    witness.update(minter.labels)
+    if minter.sign is not None:
+        witness.update(minter.sign(fingerprint, minter.agent_id))
+    return witness
 
 
 def _take(collector: Collector, expected: Claims, reading: "Future[Reading]") -> None:
