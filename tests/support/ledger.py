@@ -24,6 +24,7 @@ API_KEY = "axm_test_0123456789abcdef"
 HEADERS = {"host", "content-length", "content-type", "authorization", "connection"}
 """The headers of docs/protocol.md 5.1 with those that HTTP itself wants."""
 _PATIENCE_S = 20.0
+_HANG_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Ledger:
                 trouble = trouble or good
             self._changed.notify_all()
         if trouble.hangs:
-            self._stopping.wait(_PATIENCE_S)
+            self._stopping.wait(_HANG_S)
         return trouble
 
     def _take(self, post: Post) -> Trouble:
