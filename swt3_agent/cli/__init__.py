@@ -40,6 +40,7 @@ VERBS = (
     Verb("verify", "judge a proof or a bundle, offline", "verify"),
     Verb("export", "write a range of the log to a file that can be verified anywhere", "agent"),
     Verb("import-receipts", "settle what an importer signed for", "agent"),
+    Verb("custody", "open, export or look after what clearing removed", "verify"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),
     Verb("fsck", "check every byte of the log and name any damage", "agent"),
     Verb("init", "write a configuration to begin with", "agent"),

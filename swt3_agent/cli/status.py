@@ -40,6 +40,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
         *_head_trouble(log),
         *_intake(status["intake"]),
+        *_airgap(status["airgap"]),
     ]
     for collector in status["collectors"]:
         last = collector["last_run"]
@@ -74,6 +75,20 @@ def _head_trouble(log: dict[str, Any]) -> list[str]:
     if log["checkpoint_time"] is not None and not log["checkpoint_signed"]:
         return ["heads       no TPM signs them: `verify` will say LOG_UNSIGNED"]
     return []
+
+
+def _airgap(airgap: dict[str, Any]) -> list[str]:
+    """What left in bundles, and what of it nobody has signed for; nothing where nothing did."""
+    last = airgap["last_export"]
+    if last is None:
+        return []
+    lines = [f"exported    records up to {last['end'] - 1}, last at {_time(last['time'])}"]
+    if airgap["unreceipted"]:
+        lines.append(
+            f"            {airgap['unreceipted']} bundles without receipts, from record"
+            f" {airgap['oldest_unreceipted']} on"
+        )
+    return lines
 
 
 def _intake(intake: dict[str, Any] | None) -> list[str]:

@@ -20,7 +20,7 @@ from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.bundle.build import Plan
 from swt3_agent.store.bundle.heads import boot_heads, head_before, heads_between
-from swt3_agent.store.exports import export_draft
+from swt3_agent.store.exports import Exports, export_draft
 from swt3_agent.store.proofs import build_proof
 
 
@@ -78,13 +78,16 @@ def plan_export(node: Node, first: int | None, end: int | None) -> dict[str, Any
     return built
 
 
-def close_export(node: Node, manifest: str, first: int, end: int) -> dict[str, str]:
+def close_export(node: Node, manifest: str, first: int, end: int) -> dict[str, Any]:
     """Record that ``[first, end)`` left under this manifest digest; ``proof`` and ``tail`` of it.
 
     Raises JournalError, TpmError.
     """
     journal, catalogue = node.journal, node.catalogue
-    draft = export_draft(manifest, first, end, journal.root(end).hex(), node.config.tenant)
+    config, root = node.config, journal.root(end).hex()
+    draft = export_draft(
+        manifest, first, end, root, tenant=config.tenant, level=config.clearing_level
+    )
     seq = journal.append([draft]).result().first_seq
     node.checkpoint("export", covering=seq)
     proof = build_proof(journal, catalogue, seq)
@@ -98,15 +101,19 @@ def close_export(node: Node, manifest: str, first: int, end: int) -> dict[str, s
         consistency=[node_hash.hex() for node_hash in journal.consistency(end, size)],
         previous=[node_hash.hex() for node_hash in journal.consistency(earlier, size)],
     )
-    return {"proof": encode_proof(proof).decode(), "tail": encode_text(tail).decode()}
+    return {
+        "record": seq,
+        "signed": proof.quote is not None,
+        "proof": encode_proof(proof).decode(),
+        "tail": encode_text(tail).decode(),
+    }
 
 
-def airgap_view(node: Node) -> dict[str, Any]:
-    """``airgap`` of ``status --json``."""
-    exports = node.exports.all()
-    cursor = node.settlements.cursor
-    waiting = [export for export in exports if export.end > cursor]
-    last = exports[-1] if exports else None
+def airgap_view(exports: Exports, cursor: int) -> dict[str, Any]:
+    """``airgap`` of ``status --json``; ``cursor``: everything before it is settled."""
+    every = exports.all()
+    waiting = [export for export in every if export.end > cursor]
+    last = every[-1] if every else None
     return {
         "last_export": None
         if last is None

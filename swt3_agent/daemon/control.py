@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 Operation = Callable[..., Any]
 
-MAX_REQUEST_BYTES = 64 * 1024
+MAX_REQUEST_BYTES = 256 * 1024  # a receipts file of 64 KiB, with escapes
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 OPERATORS = "swt3"
 """The group that may ask. Never the clients': an inference process has no questions to ask."""

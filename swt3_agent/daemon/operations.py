@@ -16,6 +16,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.merkle import merkle, stopped_merkle
+from swt3_agent.daemon.custody import custody_view, rotate_custody
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
 from swt3_agent.daemon.receipts import import_receipts
@@ -45,6 +46,8 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "custody": lambda: custody_view(node),
+        "custody_rotate": lambda: rotate_custody(node),
         "merkle": lambda date, fingerprint: merkle(node.days, date, fingerprint),
         "queue": lambda: queue_view(node),
         "queue_retry": lambda records: retry(node, records),

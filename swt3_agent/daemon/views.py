@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from swt3_agent.config import Config
+from swt3_agent.daemon.airgap import airgap_view
 from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
+from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
 from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
@@ -18,7 +20,9 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
+from swt3_agent.store.exports import Exports
 from swt3_agent.store.journal import Journal
+from swt3_agent.store.settlements import Settlements
 from swt3_agent.store.state import StateDirectory, existing_layout
 
 
@@ -92,6 +96,8 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
         ],
         "coverage": coverage_view(coverage(node, time.time_ns() // 1_000_000)),
         "delivery": delivery_view(node),
+        "airgap": airgap_view(node.exports, node.settlements.cursor),
+        "custody": custody_view(node),
         "findings": earlier_findings_view(node.earlier_findings)
         + findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
@@ -115,6 +121,7 @@ def _intake_view(counters: IntakeCounters) -> dict[str, Any]:
         "requests": counters.requests,
         "relayed": counters.relayed,
         "quarantined": counters.quarantined,
+        "cleared": counters.cleared,
         "rejected": rejected,
     }
 
@@ -155,6 +162,10 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)
             ),
             "delivery": stopped_delivery_view(config, journal, catalogue),
+            "airgap": airgap_view(
+                Exports(journal, catalogue), Settlements(journal, catalogue).cursor
+            ),
+            "custody": None,
             "findings": earlier_findings_view(_findings_of_boot(journal, catalogue, boot)),
             "intake": None,
         }

@@ -1,6 +1,6 @@
 """Bundles: a range of a log, for somebody who has nothing else (docs/formats.md, "Bundle").
 
-    boot-heads                digests of the heads of this boot before the range, 32 bytes each
+    boot-heads                log PCR at its reset ‖ digests of the heads since, before the range
     data/NNNNNN.entries.zst   disclosed records: salt_p ‖ salt_v ‖ frame, one after another
     data/NNNNNN.leaves        for every record of the portion: u8 disclosure ‖ leaf hash
     manifest.json             what is in the range and in the members above, with their digests

@@ -55,3 +55,8 @@ def parse_header(block: bytes) -> tuple[str, int]:
 def padding(size: int) -> int:
     """Zero bytes between the end of a member of ``size`` bytes and the next header."""
     return -size % BLOCK
+
+
+def is_ustar(block: bytes) -> bool:
+    """Whether a file that begins with ``block`` claims to be a ustar file."""
+    return block[257:262] == _MAGIC[:5]

@@ -23,8 +23,8 @@ EXPORT = "export"
 class Export:
     """Records ``[first, end)`` left in the bundle whose manifest has the SHA-256 ``manifest``.
 
-    ``root`` is that of the first ``end`` records; ``seq`` the export record, ``time_ms`` when it
-    was made (UTC).
+    ``root`` is that of the first ``end`` records, ``level`` the clearing level that the bundle
+    respects; ``seq`` the export record, ``time_ms`` when it was made (UTC).
     """
 
     seq: int
@@ -33,6 +33,7 @@ class Export:
     first: int
     end: int
     root: str
+    level: int
 
 
 class _Payload(msgspec.Struct):
@@ -41,9 +42,12 @@ class _Payload(msgspec.Struct):
     first: int
     end: int
     root: str
+    level: int
 
 
-def export_draft(manifest: str, first: int, end: int, root: str, tenant: str) -> Draft:
+def export_draft(
+    manifest: str, first: int, end: int, root: str, *, tenant: str, level: int
+) -> Draft:
     """The record of an export; see ``Export``."""
     provenance = {"listener": "agent", "phase": EXPORT, "tenant": tenant}
     payload = {
@@ -58,6 +62,7 @@ def export_draft(manifest: str, first: int, end: int, root: str, tenant: str) ->
         "first": first,
         "end": end,
         "root": root,
+        "level": level,
     }
     return Draft(Kind.EVIDENCE, canonical_json(provenance), canonical_json(payload))
 
@@ -76,7 +81,9 @@ class Exports:
         """Every export, oldest first. Raises JournalError."""
         with self._lock:
             size = self._journal.size
-            for seq in self._catalogue.records_of(Kind.EVIDENCE, self._looked_to, size):
+            for seq in self._catalogue.records_of(
+                Kind.EVIDENCE, self._looked_to, size, collector=EXPORT
+            ):
                 export = _read(self._journal.read(seq))
                 if export is not None:
                     self._found.append(export)
@@ -96,4 +103,4 @@ def _read(record: Record) -> Export | None:
     except msgspec.MsgspecError:  # `fsck` says what is wrong with it
         return None
     time_ms = record.received_ns // 1_000_000
-    return Export(record.seq, time_ms, read.manifest, read.first, read.end, read.root)
+    return Export(record.seq, time_ms, read.manifest, read.first, read.end, read.root, read.level)

@@ -36,14 +36,24 @@ def check_fingerprint(proof: Proof) -> tuple[bool, str]:
     provenance = provenance_json(proof) or {}
     if "code" in provenance:
         return False, f"the agent refused this payload with {str(provenance['code'])[:40]!a}"
+    return recompute_fingerprint(
+        proof.record.payload.content, provenance.get("tenant"), proof.tenant
+    )
+
+
+def recompute_fingerprint(payload: bytes, recorded: object, named: str | None) -> tuple[bool, str]:
+    """Whether the witness ``payload`` has its fingerprint, and a sentence on it.
+
+    ``recorded`` is the tenant in its provenance, ``named`` the one that its file names. Raises as
+    ``check_fingerprint``.
+    """
     try:
-        witness = decode_witness(proof.record.payload.content)
+        witness = decode_witness(payload)
     except FormatError as error:
         return False, f"the payload is no valid witness record: {error.message}"
-    recorded = provenance.get("tenant")
-    if None not in (recorded, proof.tenant) and recorded != proof.tenant:
-        raise _mismatch("TENANT_MISMATCH", "the proof names another tenant than the record")
-    tenant = recorded if isinstance(recorded, str) else proof.tenant
+    if None not in (recorded, named) and recorded != named:
+        raise _mismatch("TENANT_MISMATCH", "the file names another tenant than the record")
+    tenant = recorded if isinstance(recorded, str) else named
     if tenant is None:
         return False, "the tenant that it is minted for is not disclosed"
     claimed = witness.anchor_fingerprint

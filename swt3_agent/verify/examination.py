@@ -1,6 +1,6 @@
-"""The course of one examination: checks as they are made, and the report at its end."""
+"""Judging one proof: what was brought to light, and the report at the end."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import SignedNote
@@ -8,50 +8,25 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.verify import content
+from swt3_agent.verify.course import Course
 from swt3_agent.verify.limits import limits
 from swt3_agent.verify.quote import VerifiedQuote
-from swt3_agent.verify.report import Check, HeadInfo, Outcome, RecordInfo, Report
-
-UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN"})
-"""Files that claim to be something else: there is nothing to call false."""
+from swt3_agent.verify.report import HeadInfo, Outcome, RecordInfo, Report
 
 
 @dataclass(slots=True)
-class Examination:
-    """Checks made so far, and what they brought to light."""
+class Examination(Course):
+    """The course of judging a proof, and what it brought to light."""
 
-    checks: list[Check] = field(default_factory=list)
-    doubts: list[FormatError] = field(default_factory=list)
-    step: str = ""
     proof: Proof | None = None
     head: SignedNote | None = None
     quote: VerifiedQuote | None = None
     statement: TrustStatement | None = None
     trusted: str = "nobody"
 
-    def begin(self, step: str) -> None:
-        """Name the check that errors are charged to from here on."""
-        self.step = step
-
-    def passed(self, detail: str) -> None:
-        """The current check holds."""
-        self.checks.append(Check(self.step, True, detail))
-
-    def not_applicable(self, detail: str) -> None:
-        """The current check cannot be made, and nothing rests on it."""
-        self.checks.append(Check(self.step, None, detail))
-
-    def doubt(self, code: str, message: str, remedy: str) -> None:
-        """The current check cannot be made, and without it nothing can be called true."""
-        self.checks.append(Check(self.step, None, message))
-        self.doubts.append(FormatError(code, message, remedy=remedy))
-
     def refused(self, error: FormatError) -> Report:
         """The report when a check failed."""
-        unreadable = error.code in UNREADABLE
-        self.checks.append(Check(self.step, None if unreadable else False, error.message))
-        outcome = Outcome.UNDECIDED if unreadable else Outcome.FALSE
-        return self._report(outcome, error.code, error.message, error.remedy)
+        return self._report(self.failed(error), error.code, error.message, error.remedy)
 
     def concluded(self) -> Report:
         """The report when no check failed: the first doubt decides, if there is one."""

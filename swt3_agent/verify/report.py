@@ -104,7 +104,7 @@ class Report:
                 for check in self.checks
             ],
             "record": self.record and _record_json(self.record),
-            "head": self.head and _head_json(self.head),
+            "head": self.head and head_json(self.head),
             "not_proven": list(self.not_proven),
         }
 
@@ -124,18 +124,19 @@ class Report:
         lines.append(f"  root        {self.root_of_trust.value}")
         lines.append(f"  trusting    {self.trusted}")
         lines.append("  checks")
-        lines += [f"    {_MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
+        lines += [f"    {MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
         if self.not_proven:
             lines.append("  not proven")
             lines += [f"    - {limit}" for limit in self.not_proven]
-        return "\n".join(map(_printable, lines))
+        return "\n".join(map(printable, lines))
 
 
-def _printable(line: str) -> str:
+def printable(line: str) -> str:
+    """``line`` in printable ASCII."""
     return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
 
 
-_MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
+MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
 def _record_json(record: RecordInfo) -> dict[str, object]:
@@ -148,7 +149,8 @@ def _record_json(record: RecordInfo) -> dict[str, object]:
     }
 
 
-def _head_json(head: HeadInfo) -> dict[str, object]:
+def head_json(head: HeadInfo) -> dict[str, object]:
+    """``head`` of a report."""
     return {
         "size": head.size,
         "root": encode_base64(head.root),

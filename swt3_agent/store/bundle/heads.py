@@ -37,46 +37,54 @@ def heads_between(journal: Journal, catalogue: Catalogue, start: int, last: byte
 
 
 def boot_heads(journal: Journal, catalogue: Catalogue, first: int) -> bytes:
-    """Digests of the notes that were extended into the log PCR, since its boot, before ``first``.
+    """What was extended into the log PCR since its reset, before ``first``: the value it had then,
+    and the digest of each note, in order, of 32 bytes each.
 
-    The boot is that of the first head from ``first`` on. Empty where it has none before.
-    Raises JournalError; AgentError ``BUNDLE_TOO_LARGE`` where there are too many.
+    The reset is the last before the first signed head from ``first`` on. Empty where no head
+    between the two lies before ``first``. Raises JournalError; AgentError ``BUNDLE_TOO_LARGE``
+    where there are too many.
     """
     entries = catalogue.heads()
     place = bisect_left(entries, first, key=_note_seq)
-    if place == len(entries):
+    later = next((entry for entry in entries[place:] if entry.quote_seq is not None), None)
+    if later is None:
         return b""
-    boot_id = read_head(journal, entries[place]).note.boot_id
-    earlier = _of_boot(journal, entries[:place], boot_id)
-    digests: list[bytes] = []
-    value = bytes(32)
+    extends: list[bytes] = []
+    value = b""
     unsigned: list[HeadRecord] = []
-    for head in reversed(earlier):
+    for head in reversed(_since_reset(journal, entries[:place], read_head(journal, later))):
         if head.quote is None:
             unsigned.append(head)
             continue
+        if not extends:
+            extends.append(head.quote.before)
         for lost in unsigned:  # extended, and the TPM was gone before it quoted
-            if extended(value, lost.note.body()) == head.quote.before != value:
-                digests.append(lost.note.digest())
+            if value != head.quote.before == extended(value, lost.note.body()):
+                extends.append(lost.note.digest())
                 break
         unsigned = []
-        digests.append(head.note.digest())
+        extends.append(head.note.digest())
         value = extended(head.quote.before, head.note.body())
-    return b"".join(digests)
+    return b"".join(extends)
 
 
-def _of_boot(journal: Journal, entries: Sequence[HeadEntry], boot_id: str) -> list[HeadRecord]:
-    """The last of ``entries`` that are of this boot, newest first."""
+def _since_reset(
+    journal: Journal, entries: Sequence[HeadEntry], later: HeadRecord
+) -> list[HeadRecord]:
+    """The last of ``entries`` that the TPM signed in the same run as ``later``, newest first, and
+    the unsigned ones among them."""
+    assert later.quote is not None  # noqa: S101  the caller looked for it
+    resets = later.quote.reset_count()
     heads: list[HeadRecord] = []
     for entry in reversed(entries):
         head = read_head(journal, entry)
-        if head.note.boot_id != boot_id:
+        if head.quote is not None and head.quote.reset_count() != resets:
             break
         heads.append(head)
         if len(heads) > MAX_BOOT_HEADS:
             raise AgentError(
                 "BUNDLE_TOO_LARGE",
-                f"this boot had more than {MAX_BOOT_HEADS} heads before record {entries[-1].size}",
+                f"the TPM signed more than {MAX_BOOT_HEADS} heads since it was reset",
                 remedy="make heads less often (agent.intervals.checkpoint), and reboot the node",
             )
     return heads

@@ -12,6 +12,8 @@ from swt3_agent.protocol.bundle import MAX_MEMBER, Member
 from swt3_agent.protocol.ustar import END, member_header, padding
 from swt3_agent.store.durable import sync_directory
 
+_RESERVE = 1024 * 1024
+
 
 class BundleWriter:
     """Writes members in the order of their names; use it as a context manager, then ``finish``.
@@ -49,12 +51,21 @@ class BundleWriter:
         self._write(bytes(padding(len(data))))
         return Member(name, len(data), sha256(data).hexdigest(), first, end)
 
+    def reserve(self) -> None:
+        """Have room on disk for what follows the manifest, so that running out of it shows here."""
+        try:
+            self._stream.flush()
+            os.posix_fallocate(self._stream.fileno(), self.size, _RESERVE)
+        except OSError as error:
+            raise _unwritable(self.target, error) from error
+
     def finish(self) -> None:
         """End the file, make it durable, and give it its name, unless that is taken."""
         assert self._temporary is not None  # noqa: S101  it is finished once
         self._write(END)
         try:
             self._stream.flush()
+            self._stream.truncate(self.size)
             os.fsync(self._stream.fileno())
             self._stream.close()
             _give_name(self._temporary, self.target)

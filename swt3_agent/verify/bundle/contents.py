@@ -1,0 +1,246 @@
+"""The records of a bundle: each is what its leaf says, none is missing, and what they say."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import msgspec
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol import strict_json
+from swt3_agent.protocol.bundle import (
+    LEAF_ENTRY,
+    Disclosure,
+    Manifest,
+    iter_entries,
+    iter_leaves,
+)
+from swt3_agent.protocol.clearing import clear
+from swt3_agent.protocol.compact_range import CompactRange
+from swt3_agent.protocol.gaps import GapSums
+from swt3_agent.protocol.log_tree import leaf_hash
+from swt3_agent.protocol.record import MAX_BODY, Kind, Record
+from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
+from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.content import recompute_fingerprint
+
+Progress = Callable[[int, int], None]
+"""Called now and then with records done and records in all."""
+
+_MOST_PROCEDURES = 1000
+_OTHERS = "(others)"
+
+
+class _Provenance(msgspec.Struct, frozen=True):
+    listener: str = ""
+    tenant: str | None = None
+    applied_level: int | None = None
+    verdict: str | None = None
+    findings: list[str] = []
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    procedure_id: str = ""
+    clearing_level: int = 0
+
+
+class _Checkpoint(msgspec.Struct, frozen=True):
+    """A note record has ``body``, a quote record all the others."""
+
+    body: str | None = None
+    note: str = ""
+    before: str = ""
+    pcrs: dict[str, str] = {}
+
+
+class _Finding(msgspec.Struct, frozen=True):
+    code: str
+    detail: str = ""
+
+
+class _Boot(msgspec.Struct, frozen=True):
+    boot_id: str = ""
+    findings: list[_Finding] = []
+
+
+@dataclass(slots=True)
+class Contents:
+    """What was found in the records. ``findings`` counts what the agent itself noticed, by code;
+    ``verdicts`` counts anchors by procedure and verdict, which is empty for relayed ones."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    withheld: Counter[str] = field(default_factory=Counter)
+    gaps: GapSums = field(default_factory=GapSums)
+    findings: Counter[str] = field(default_factory=Counter)
+    verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    starts: int = 0
+    recomputed: int = 0
+    not_recomputed: int = 0
+    received_ns: tuple[int, int] | None = None
+
+
+def examine_records(
+    archive: Archive,
+    manifest: Manifest,
+    portions: Sequence[Portion],
+    chain: HeadChain,
+    progress: Progress,
+) -> Contents:
+    """Go through every record once, and hand heads to ``chain``.
+
+    Raises FormatError: ``BUNDLE_DIGEST``, ``BUNDLE_COMPRESSION``, ``BUNDLE_TOO_LARGE``,
+    ``BUNDLE_ENTRY``, ``BUNDLE_LEAVES``; ``RECORD_SEQUENCE``, ``RECORD_LEAF``, ``RECORD_CONTENT``;
+    ``CLEARING_LEVEL``, ``FINGERPRINT_MISMATCH``, ``TENANT_MISMATCH``; and as ``HeadChain``.
+    """
+    contents = Contents()
+    reader = _Reader(manifest, chain, contents)
+    for portion in portions:
+        data = decompress(portion.entries, archive.listed(portion.entries))
+        entries = iter_entries(data)
+        leaves = _leaves_of(archive, portion)
+        for seq, (disclosure, leaf) in enumerate(leaves, portion.first):
+            if disclosure is not Disclosure.SHOWN:
+                contents.withheld[disclosure.label] += 1
+                continue
+            reader.see(_record_of(seq, leaf, next(entries, None)))
+        if (left := next(entries, None)) is not None:
+            raise refusal("RECORD_SEQUENCE", f"record {left[2].seq} stands where no record belongs")
+        progress(portion.end - manifest.first, manifest.end - manifest.first)
+    return contents
+
+
+def examine_tree(
+    archive: Archive, manifest: Manifest, portions: Sequence[Portion], chain: HeadChain
+) -> int:
+    """Whether the leaves give the root at the end, and that of every head in between.
+
+    Returns how many heads were compared; those of sizes outside the range cannot be. Raises
+    FormatError ``TREE_PEAKS``, ``TREE_ROOT`` or ``HEAD_ROOT``.
+    """
+    try:
+        tree = CompactRange(manifest.first, [bytes.fromhex(peak) for peak in manifest.peaks])
+    except ValueError as error:
+        raise refusal(
+            "TREE_PEAKS", f"what is before the range has no such peaks: {error}"
+        ) from None
+    stated = iter([root for root in chain.roots if root[0] >= manifest.first])
+    wanted, compared = next(stated, None), 0
+    for portion in portions:
+        for _, leaf in _leaves_of(archive, portion):
+            while wanted is not None and wanted[0] == tree.size:
+                _check_root(tree, *wanted)
+                wanted, compared = next(stated, None), compared + 1
+            tree.add(leaf)
+    while wanted is not None and wanted[0] == tree.size:
+        _check_root(tree, *wanted)
+        wanted, compared = next(stated, None), compared + 1
+    if tree.root().hex() != manifest.root:
+        raise refusal("TREE_ROOT", "the leaves do not give the root that the manifest states")
+    return compared
+
+
+def _check_root(tree: CompactRange, size: int, root: bytes, seq: int) -> None:
+    if tree.root() != root:
+        raise refusal("HEAD_ROOT", f"the head at record {seq} states another root at {size}")
+
+
+def _leaves_of(archive: Archive, portion: Portion) -> Iterator[tuple[Disclosure, bytes]]:
+    data = archive.listed(portion.leaves)
+    if len(data) != LEAF_ENTRY * (portion.end - portion.first):
+        raise refusal(
+            "BUNDLE_LEAVES", f"{portion.leaves.name} does not have a leaf for each record"
+        )
+    return iter_leaves(data)
+
+
+def _record_of(seq: int, leaf: bytes, entry: tuple[bytes, bytes, Record] | None) -> Record:
+    if entry is None or entry[2].seq != seq:
+        found = "nothing" if entry is None else f"record {entry[2].seq}"
+        raise refusal("RECORD_SEQUENCE", f"{found} stands where record {seq} belongs")
+    salt_p, salt_v, record = entry
+    if leaf_hash(seq, salt_p, record.payload, salt_v, record.provenance) != leaf:
+        raise refusal("RECORD_LEAF", f"record {seq} does not make its leaf: it was changed")
+    return record
+
+
+class _Reader:
+    """Looks into each record."""
+
+    def __init__(self, manifest: Manifest, chain: HeadChain, contents: Contents) -> None:
+        self._manifest = manifest
+        self._chain = chain
+        self._contents = contents
+        self._read: dict[Kind, Callable[[Record], None]] = {
+            Kind.MINTED: self._see_anchor,
+            Kind.RELAYED: self._see_anchor,
+            Kind.CHECKPOINT: self._see_checkpoint,
+            Kind.BOOT: self._see_boot,
+            Kind.GAP: lambda record: self._contents.gaps.add(record.payload),
+        }
+
+    def see(self, record: Record) -> None:
+        contents = self._contents
+        contents.kinds[record.kind.label] += 1
+        earliest, latest = contents.received_ns or (record.received_ns, record.received_ns)
+        contents.received_ns = min(earliest, record.received_ns), max(latest, record.received_ns)
+        read = self._read.get(record.kind)
+        if read is None:
+            return
+        try:
+            read(record)
+        except (msgspec.MsgspecError, ValueError) as error:
+            raise refusal(
+                "RECORD_CONTENT",
+                f"record {record.seq} is no {record.kind.label}: {str(error)[:200]}",
+            ) from None
+
+    def _see_anchor(self, record: Record) -> None:
+        manifest, contents = self._manifest, self._contents
+        provenance = _read_provenance(record.provenance)
+        recomputed, _ = recompute_fingerprint(record.payload, provenance.tenant, manifest.tenant)
+        contents.recomputed += recomputed
+        contents.not_recomputed += not recomputed
+        payload = msgspec.json.decode(record.payload, type=_Payload)
+        applied = provenance.applied_level
+        if (payload.clearing_level if applied is None else applied) < manifest.level:
+            self._check_level(record)
+        key = payload.procedure_id, provenance.verdict or ""
+        if key not in contents.verdicts and len(contents.verdicts) >= _MOST_PROCEDURES:
+            key = _OTHERS, ""
+        contents.verdicts[key] += 1
+
+    def _check_level(self, record: Record) -> None:
+        try:
+            witness = strict_json.loads(record.payload, max_bytes=MAX_BODY)
+            exceeds = not isinstance(witness, dict) or clear(witness, self._manifest.level)[1]
+        except FormatError:
+            exceeds = True
+        if exceeds:
+            raise refusal(
+                "CLEARING_LEVEL",
+                f"record {record.seq} holds more than may leave at level {self._manifest.level}",
+            )
+
+    def _see_checkpoint(self, record: Record) -> None:
+        checkpoint = msgspec.json.decode(record.payload, type=_Checkpoint)
+        if checkpoint.body is not None:
+            self._chain.see_note(record.seq, checkpoint.body)
+            return
+        self._chain.see_quote(
+            checkpoint.note.encode(),
+            bytes.fromhex(checkpoint.before),
+            {int(index): bytes.fromhex(value) for index, value in checkpoint.pcrs.items()},
+        )
+        self._contents.findings.update(_read_provenance(record.provenance).findings)
+
+    def _see_boot(self, record: Record) -> None:
+        boot = msgspec.json.decode(record.payload, type=_Boot)
+        self._chain.see_boot(boot.boot_id)
+        self._contents.starts += 1
+        self._contents.findings.update(finding.code for finding in boot.findings)
+
+
+@lru_cache(maxsize=256)  # the records of a batch share theirs
+def _read_provenance(provenance: bytes) -> _Provenance:
+    return msgspec.json.decode(provenance, type=_Provenance)

@@ -1,0 +1,313 @@
+"""Judge one bundle offline, with nothing but the bundle and, if there is one, a trust file.
+
+docs/formats.md, "Bundle", lists the checks in this order, each with its codes. What is wrong makes
+the outcome FALSE at once; what is only lacking makes it UNDECIDED, and only if nothing is wrong.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import BinaryIO
+
+import msgspec
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.bundle import (
+    MANIFEST,
+    PROOF,
+    TAIL,
+    Manifest,
+    Member,
+    Tail,
+    decode_text,
+)
+from swt3_agent.protocol.checkpoint import SignedNote, parse_signed_note
+from swt3_agent.protocol.compact_range import CompactRange
+from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.log_tree import verify_consistency
+from swt3_agent.protocol.note import decode_base64
+from swt3_agent.protocol.proof import Salted, decode_proof
+from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.tcg.public import parse_tpmt
+from swt3_agent.verify import anchoring
+from swt3_agent.verify.bundle.archive import Archive, Portion, refusal
+from swt3_agent.verify.bundle.contents import (
+    Contents,
+    Progress,
+    examine_records,
+    examine_tree,
+)
+from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.limits import limits
+from swt3_agent.verify.bundle.report import BundleReport
+from swt3_agent.verify.course import Course
+from swt3_agent.verify.report import Check, Outcome, Report
+from swt3_agent.verify.verifier import verify_proof
+
+_DOUBTS = {
+    "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value",
+    "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
+    " does not know",
+}
+
+
+class _Provenance(msgspec.Struct):
+    listener: str
+    phase: str
+
+
+class _Export(msgspec.Struct):
+    manifest: str
+    first: int
+    end: int
+    root: str
+
+
+@dataclass(slots=True)
+class _Examination(Course):
+    hashes: dict[str, str] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    closing: Report | None = None
+    contents: Contents | None = None
+    chain: HeadChain | None = None
+    statement: TrustStatement | None = None
+
+
+def verify_bundle(
+    stream: BinaryIO,
+    *,
+    trust: bytes | None = None,
+    allow_software_tpm: bool = False,
+    now_ms: int | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> BundleReport:
+    """Judge the bundle in ``stream``, which can seek; needs memory for one portion of it.
+
+    Arguments as for ``verify_proof``. Raises OSError where ``stream`` does; whatever is wrong with
+    the files is in the report.
+    """
+    examination = _Examination()
+    try:
+        archive, manifest = _read(examination, stream)
+        proof = archive.read(PROOF)
+        examination.hashes[PROOF] = sha256(proof).hexdigest()
+        closing = verify_proof(
+            proof, trust=trust, allow_software_tpm=allow_software_tpm, now_ms=now_ms
+        )
+        _examine_closing(examination, manifest, proof, closing)
+        _examine_contents(
+            examination, archive, manifest, parse_signed_note(_note_of(proof)), progress
+        )
+        _examine_signers(examination, trust)
+    except FormatError as error:
+        return _report(examination, examination.failed(error), error)
+    if examination.doubts:
+        return _report(examination, Outcome.UNDECIDED, examination.doubts[0])
+    return _report(examination, Outcome.VERIFIED, None)
+
+
+def _read(examination: _Examination, stream: BinaryIO) -> tuple[Archive, Manifest]:
+    examination.begin("container")
+    archive = Archive(stream)
+    examination.hashes["bundle"] = archive.digest()
+    examination.passed("a tar file of plain members, each once, in order")
+    examination.begin("manifest")
+    data = archive.read(MANIFEST)
+    examination.hashes[MANIFEST] = sha256(data).hexdigest()
+    manifest = decode_text(data, Manifest)
+    if not manifest.first < manifest.end:
+        raise refusal("BUNDLE_MEMBERS", "the range is empty")
+    examination.manifest = manifest
+    examination.passed(f"records {manifest.first} to {manifest.end} of log {manifest.log_id}")
+    return archive, manifest
+
+
+def _note_of(proof: bytes) -> bytes:
+    return decode_proof(proof).note
+
+
+def _examine_closing(
+    examination: _Examination, manifest: Manifest, data: bytes, closing: Report
+) -> None:
+    """The log itself says, under its last head, that this manifest left it."""
+    examination.closing = closing
+    examination.checks += [
+        Check(f"closing-{check.name}", check.ok, check.detail) for check in closing.checks
+    ]
+    if closing.outcome is Outcome.FALSE:
+        examination.step = "closing"
+        raise FormatError(closing.code, closing.reason, remedy=closing.remedy)
+    if closing.outcome is Outcome.UNDECIDED:
+        examination.doubts.append(FormatError(closing.code, closing.reason, remedy=closing.remedy))
+    examination.begin("closing")
+    if closing.record is None:  # it could not be read as a proof
+        raise refusal("CLOSING_RECORD", f"{PROOF} proves nothing: {closing.reason}")
+    proof = decode_proof(data)
+    provenance = proof.record.provenance
+    try:
+        export = msgspec.json.decode(proof.record.payload.content, type=_Export)
+        origin = msgspec.json.decode(
+            provenance.content if isinstance(provenance, Salted) else b"", type=_Provenance
+        )
+    except msgspec.MsgspecError:
+        raise refusal("CLOSING_RECORD", f"{PROOF} is of another record than an export") from None
+    if (origin.listener, origin.phase) != ("agent", "export"):
+        raise refusal("CLOSING_RECORD", f"{PROOF} is of a record that is not the agent's export")
+    if (proof.node_id, proof.log_id) != (manifest.node_id, manifest.log_id):
+        raise refusal("IDENTITY", "the closing head is of another node or log than the manifest")
+    if export.manifest != examination.hashes[MANIFEST]:
+        raise refusal("CLOSING_MANIFEST", f"the log states another {MANIFEST} for this export")
+    if (export.first, export.end, export.root) != (manifest.first, manifest.end, manifest.root):
+        raise refusal("CLOSING_RANGE", "the log states another range or root for this export")
+    examination.passed(f"record {proof.record.seq} of the log holds the manifest's digest")
+
+
+def _examine_contents(
+    examination: _Examination,
+    archive: Archive,
+    manifest: Manifest,
+    closing: SignedNote,
+    progress: Progress,
+) -> None:
+    examination.begin("members")
+    boot_heads, portions = archive.portions(manifest)
+    before = b"" if boot_heads is None else _boot_heads(archive, boot_heads)
+    data = archive.read(TAIL)
+    examination.hashes[TAIL] = sha256(data).hexdigest()
+    tail = decode_text(data, Tail)
+    examination.passed(f"{len(manifest.members)} members, as the manifest lists them")
+
+    examination.begin("records")
+    try:
+        publics = [decode_base64(key) for key in manifest.keys]
+    except ValueError as error:
+        raise refusal("PARSE_FIELD", f"a key in the manifest is {error}") from None
+    chain = HeadChain.of(manifest.node_id, manifest.log_id, publics, manifest.log_pcr)
+    chain.begin(manifest.previous, before)
+    contents = examine_records(archive, manifest, portions, chain, progress)
+    shown, withheld = contents.kinds.total(), contents.withheld.total()
+    examination.passed(f"{shown} records make their leaves; {withheld} are withheld, each said why")
+
+    examination.begin("sums")
+    _check_sums(manifest, contents)
+    examination.passed("kinds, reasons for withholding and gaps add up")
+
+    examination.begin("heads")
+    for head in tail.heads:
+        chain.see_head(head)
+    if chain.last is None or chain.last.body() != closing.body:
+        raise refusal("HEAD_LAST", "the chain of heads does not end in the closing head")
+    examination.passed(f"{chain.count} heads follow each other, {chain.signed} of them quoted")
+
+    _examine_tree(examination, archive, manifest, portions, chain, tail, closing)
+    examination.contents, examination.chain = contents, chain
+    for found in chain.irregularities:
+        if found.decides and found.code != "LOG_PCR_START":
+            examination.begin("heads")
+            examination.doubt(found.code, found.detail, _DOUBTS[found.code])
+
+
+def _boot_heads(archive: Archive, member: Member) -> bytes:
+    data = archive.listed(member)
+    if len(data) % 32 or len(data) < 64:
+        raise refusal("BUNDLE_LEAVES", f"{member.name} does not hold digests")
+    return data
+
+
+def _check_sums(manifest: Manifest, contents: Contents) -> None:
+    kinds = dict(contents.kinds)
+    withheld = dict(contents.withheld)
+    listed = {
+        name: (sums.refused, sums.dropped, sums.evicted, sums.gaps)
+        for name, sums in manifest.listeners.items()
+    }
+    found = {
+        name: (dict(sums.refused), sums.dropped, sums.evicted, sums.gaps)
+        for name, sums in contents.gaps.by_listener.items()
+    }
+    missing = sum(manifest.kinds.values()) - sum(kinds.values())
+    more = any(count > manifest.kinds.get(kind, 0) for kind, count in kinds.items())
+    if more or missing != sum(withheld.values()) or manifest.withheld != withheld:
+        raise refusal("BUNDLE_SUMS", "the manifest counts other records than are there")
+    if listed != found:
+        raise refusal("BUNDLE_SUMS", "the manifest sums up other gaps than are there")
+
+
+def _examine_tree(
+    examination: _Examination,
+    archive: Archive,
+    manifest: Manifest,
+    portions: list[Portion],
+    chain: HeadChain,
+    tail: Tail,
+    closing: SignedNote,
+) -> None:
+    """The leaves are those of the log that the closing head and the previous one are of."""
+    examination.begin("tree")
+    compared = examine_tree(archive, manifest, portions, chain)
+    note, path = closing.note, [bytes.fromhex(node) for node in tail.consistency]
+    root = bytes.fromhex(manifest.root)
+    if not verify_consistency(manifest.end, note.size, root, note.root, path):
+        raise refusal("TREE_CONSISTENCY", "the closing head is not of a log with this range")
+    if manifest.previous is not None:
+        previous = parse_signed_note(manifest.previous.checkpoint.encode()).note
+        path = [bytes.fromhex(node) for node in tail.previous]
+        if not verify_consistency(previous.size, note.size, previous.root, note.root, path):
+            raise refusal("TREE_CONSISTENCY", "the closing head is not of the previous head's log")
+    before = CompactRange(manifest.first, [bytes.fromhex(peak) for peak in manifest.peaks]).root()
+    examination.passed(
+        f"the leaves give the roots of {compared} heads; the range begins at root {before.hex()}"
+        f" over {manifest.first} records and ends at {manifest.root}"
+    )
+
+
+def _examine_signers(examination: _Examination, trust: bytes | None) -> None:
+    """Heads of the range are the enrolled key's, and their chain begins where it must."""
+    examination.begin("signers")
+    chain = examination.chain
+    assert chain is not None  # noqa: S101  set before
+    statement = None if trust is None else anchoring.read_trust(trust).statement
+    floor = 0
+    if statement is not None and chain.signed:
+        enrolled = parse_tpmt(statement.ak_public).tpmt
+        if chain.used_keys != {enrolled}:
+            raise refusal("TRUST_AK", "a head is signed by another key than the enrolled AK")
+        floor = 0 if statement.floors is None else statement.floors.size
+        examination.passed("every signed head is the enrolled key's")
+    else:
+        examination.not_applicable("nobody vouches for a key, or no head is signed")
+    for found in chain.irregularities:
+        if found.code == "LOG_PCR_START" and found.size > floor:
+            examination.doubt(found.code, found.detail, _DOUBTS[found.code])
+
+
+def _report(examination: _Examination, outcome: Outcome, error: FormatError | None) -> BundleReport:
+    closing, shown = examination.closing, outcome is not Outcome.FALSE
+    manifest, contents, chain = examination.manifest, examination.contents, examination.chain
+    unproven: tuple[str, ...] = ()
+    if shown and manifest is not None and chain is not None:
+        unproven = tuple(_limits(manifest, chain, closing))
+    return BundleReport(
+        outcome=outcome,
+        code="VERIFIED" if error is None else error.code,
+        reason="every record of the range is as the log holds it under heads that the enrolled TPM"
+        " key quoted"
+        if error is None
+        else error.message,
+        remedy="" if error is None else error.remedy,
+        checks=tuple(examination.checks),
+        trusted="nobody" if closing is None else closing.trusted,
+        root_of_trust=RootOfTrust.SELF_REPORTED if closing is None else closing.root_of_trust,
+        not_proven=unproven,
+        hashes=examination.hashes,
+        manifest=manifest if shown else None,
+        contents=contents if shown else None,
+        chain=chain if shown else None,
+        head=closing.head if shown and closing is not None else None,
+    )
+
+
+def _limits(manifest: Manifest, chain: HeadChain, closing: Report | None) -> Iterator[str]:
+    yield from limits(manifest, chain)
+    if closing is not None:
+        yield from (limit for limit in closing.not_proven if "enroller" in limit)

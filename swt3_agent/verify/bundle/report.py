@@ -1,0 +1,207 @@
+"""What judging a bundle found, in the order in which an assessor reads it.
+
+Verdict and period, scope, findings, gaps and failures, keys and trust, how to verify again, hashes
+of what was read.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from swt3_agent.protocol.bundle import Manifest
+from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.verify.bundle.contents import Contents
+from swt3_agent.verify.bundle.heads import HeadChain, Irregularity
+from swt3_agent.verify.report import MARKS, SCHEMA, Check, HeadInfo, Outcome, head_json, printable
+
+_SHOWN = 20  # findings, procedures and listeners that a terminal gets of each
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReport:
+    """Outcome of ``verify_bundle``: fields as in ``Report``.
+
+    ``hashes`` are SHA-256 in hex by name: the file, manifest, proof and tail. ``manifest``,
+    ``contents``, ``chain`` and ``head`` are None where the outcome is false: nothing in a false
+    bundle is worth showing.
+    """
+
+    outcome: Outcome
+    code: str
+    reason: str
+    remedy: str
+    checks: tuple[Check, ...]
+    trusted: str
+    root_of_trust: RootOfTrust
+    not_proven: tuple[str, ...]
+    hashes: Mapping[str, str]
+    manifest: Manifest | None = None
+    contents: Contents | None = None
+    chain: HeadChain | None = None
+    head: HeadInfo | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line returns."""
+        return self.outcome.exit_code
+
+    def to_json(self) -> dict[str, object]:
+        """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Bundle")."""
+        return {
+            "schema": SCHEMA,
+            "outcome": self.outcome.value,
+            "exit_code": self.exit_code,
+            "code": self.code,
+            "reason": self.reason,
+            "remedy": self.remedy,
+            "trusted": self.trusted,
+            "root_of_trust": self.root_of_trust.value,
+            "checks": [
+                {"name": check.name, "ok": check.ok, "detail": check.detail}
+                for check in self.checks
+            ],
+            "bundle": self._bundle_json(),
+            "head": self.head and head_json(self.head),
+            "not_proven": list(self.not_proven),
+            "hashes": dict(self.hashes),
+        }
+
+    def _bundle_json(self) -> dict[str, object] | None:
+        manifest, contents, chain = self.manifest, self.contents, self.chain
+        if manifest is None or contents is None or chain is None:
+            return None
+        earliest, latest = _period(contents, chain)
+        return {
+            "node_id": manifest.node_id,
+            "log_id": manifest.log_id,
+            "tenant": manifest.tenant,
+            "clearing_level": manifest.level,
+            "agent_version": manifest.agent_version,
+            "made_ms": manifest.made_ms,
+            "first": manifest.first,
+            "end": manifest.end,
+            "root": manifest.root,
+            "received_from_ms": earliest,
+            "received_to_ms": latest,
+            "kinds": dict(sorted(contents.kinds.items())),
+            "withheld": dict(sorted(contents.withheld.items())),
+            "fingerprints": contents.recomputed,
+            "fingerprints_not_judged": contents.not_recomputed,
+            "heads": {"seen": chain.count, "signed": chain.signed, "resets": chain.resets},
+            "starts": contents.starts,
+            "procedures": [
+                {"procedure_id": procedure, "verdict": verdict or None, "count": count}
+                for (procedure, verdict), count in sorted(contents.verdicts.items())
+            ],
+            "findings": dict(sorted(contents.findings.items())),
+            "irregularities": [
+                {"code": found.code, "detail": found.detail} for found in chain.irregularities
+            ],
+            "listeners": {
+                name: {
+                    "gaps": sums.gaps,
+                    "refused": dict(sorted(sums.refused.items())),
+                    "dropped": sums.dropped,
+                    "evicted": sums.evicted,
+                }
+                for name, sums in sorted(contents.gaps.by_listener.items())
+            },
+            "collectors": [
+                {"name": collector.name, "interval_ms": collector.interval_ms}
+                for collector in manifest.collectors
+            ],
+            "omitted": [{"what": omitted.what, "why": omitted.why} for omitted in manifest.omitted],
+        }
+
+    def render(self) -> str:
+        """Lines for a terminal, without a last newline, in printable ASCII."""
+        verdict = self.outcome.name + ("" if self.code == "VERIFIED" else f" ({self.code})")
+        lines = [f"{verdict}: {self.reason}"]
+        if self.remedy:
+            lines.append(f"  what to do: {self.remedy}")
+        if self.manifest is not None and self.contents is not None and self.chain is not None:
+            lines += _scope(self.manifest, self.contents, self.chain)
+            lines += _findings(self.contents)
+            lines += _gaps(self.manifest, self.contents, self.chain.irregularities)
+        lines += ["keys and trust", f"  root        {self.root_of_trust.value}"]
+        if self.head is not None:
+            lines.append(f"  last head   {self.head.size} records, boot {self.head.boot_id}")
+        lines += [f"  trusting    {self.trusted}", "  checks"]
+        lines += [f"    {MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
+        if self.not_proven:
+            lines.append("  not proven")
+            lines += [f"    - {limit}" for limit in self.not_proven]
+        lines += ["to verify again", *(f"  {command}" for command in _AGAIN)]
+        lines += ["hashes", *(f"  {digest}  {name}" for name, digest in self.hashes.items())]
+        return "\n".join(map(printable, lines))
+
+
+_AGAIN = (
+    "sha256sum BUNDLE",
+    "tar -xOf BUNDLE manifest.json | sha256sum",
+    "swt3-agent verify BUNDLE --trust TRUST",
+)
+
+
+def _period(contents: Contents, chain: HeadChain) -> tuple[int | None, int | None]:
+    """When the records were received, as the node says; where none is shown, when its heads are."""
+    if contents.received_ns is not None:
+        earliest, latest = contents.received_ns
+        return earliest // 1_000_000, latest // 1_000_000
+    first, last = chain.first, chain.last
+    return None if first is None else first.utc_ms, None if last is None else last.utc_ms
+
+
+def _scope(manifest: Manifest, contents: Contents, chain: HeadChain) -> list[str]:
+    earliest, latest = map(_time, _period(contents, chain))
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(contents.kinds.items()))
+    cadence = ", ".join(
+        f"{collector.name} every {collector.interval_ms / 1000:g} s"
+        for collector in manifest.collectors
+    )
+    return [
+        f"  period      {earliest} to {latest}, by the node's own clock",
+        "scope",
+        f"  node        {manifest.node_id}, log {manifest.log_id}",
+        f"  tenant      {manifest.tenant}, clearing level {manifest.level}",
+        f"  records     {manifest.first} to {manifest.end - 1}: {kinds or 'none shown'}",
+        f"  heads       {chain.count}, of which {chain.signed} signed",
+        f"  anchors     {contents.recomputed} fingerprints recompute",
+        f"  collectors  {cadence or 'none'}",
+    ]
+
+
+def _findings(contents: Contents) -> list[str]:
+    lines = ["findings"]
+    for (procedure, verdict), count in sorted(contents.verdicts.items())[:_SHOWN]:
+        lines.append(f"  {procedure:<12}{verdict or 'relayed'} {count}")
+    for code, count in contents.findings.most_common(_SHOWN):
+        lines.append(f"  noticed     {code} {count}")
+    return lines if len(lines) > 1 else [*lines, "  none"]
+
+
+def _gaps(manifest: Manifest, contents: Contents, irregularities: list[Irregularity]) -> list[str]:
+    lines = ["gaps and failures"]
+    lines += [f"  {found.code}: {found.detail}" for found in irregularities[:_SHOWN]]
+    for name, sums in sorted(contents.gaps.by_listener.items())[:_SHOWN]:
+        refused = ", ".join(f"{code} {count}" for code, count in sorted(sums.refused.items()))
+        lines.append(
+            f"  listener    {name}: refused {refused or 'none'}, dropped {sums.dropped},"
+            f" evicted {sums.evicted}"
+        )
+    lines += [
+        f"  withheld    {count} records: {reason}"
+        for reason, count in sorted(contents.withheld.items())
+    ]
+    lines += [f"  not here    {omitted.what}: {omitted.why}" for omitted in manifest.omitted]
+    return lines
+
+
+def _time(utc_ms: int | None) -> str:
+    if utc_ms is None:
+        return "unknown"
+    try:
+        moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
+    except (ValueError, OverflowError, OSError):  # a stranger may write any number
+        return f"{utc_ms} ms"
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
