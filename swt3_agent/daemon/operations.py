@@ -15,8 +15,8 @@ from typing import Any
 from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
-from swt3_agent.daemon.merkle import merkle, stopped_merkle
 from swt3_agent.daemon.custody import custody_view, rotate_custody
+from swt3_agent.daemon.merkle import merkle, stopped_merkle
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
 from swt3_agent.daemon.receipts import import_receipts

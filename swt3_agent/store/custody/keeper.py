@@ -38,6 +38,7 @@ _ENTRY_OVERHEAD = 128
 _SETTLE_EVERY_S = 60.0
 _STALLED_AFTER_S = 10.0
 _CLOSE_WITHIN_S = 30.0
+_ROTATE_WITHIN_S = 10.0
 
 
 class _Waiting(NamedTuple):
@@ -72,6 +73,7 @@ class Custody:
         self._changed = threading.Condition()
         self._closing = False
         self._retry_now = False
+        self._retried = threading.Event()
         self._busy_since: float | None = None
         self._trouble: _Trouble | None = None
         self.entries = 0
@@ -107,11 +109,14 @@ class Custody:
             self._changed.notify()
         return future
 
-    def rotate(self) -> None:
-        """Finish the open file soon, and try a place that failed again now."""
+    def rotate(self) -> bool:
+        """Finish the open file, and try again now where its place failed; whether that was done
+        within a few seconds."""
         with self._changed:
+            self._retried.clear()
             self._retry_now = True
             self._changed.notify()
+        return self._retried.wait(_ROTATE_WITHIN_S)
 
     def close(self) -> None:
         """Keep what waits and finish what is open."""
@@ -209,6 +214,8 @@ class Custody:
             self._primary.close()
         self._primary.settle()
         self._spool.settle()
+        if at_once:
+            self._retried.set()
 
     def _recover(self) -> None:
         """Try the primary place, and move there what the spool holds."""
