@@ -7,6 +7,7 @@ import logging
 import os
 
 from swt3_agent.cli.options import add_config, add_json, add_profile, config_of
+from swt3_agent.config import Config
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.service import run as run_daemon
 from swt3_agent.telemetry import configure_logging, fields
@@ -30,8 +31,12 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args, complete=True)
     for warning in config.warnings:
         logger.warning("configuration %s", fields(warning=warning))
+
+    def load() -> Config:
+        return config_of(args, complete=True)
+
     if not args.json:
-        run_daemon(config)
+        run_daemon(config, load=load)
         return 0
 
     def print_ready(node: Node) -> None:
@@ -45,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
             state_dir=str(config.state_dir),
         )
 
-    run_daemon(config, print_ready)
+    run_daemon(config, print_ready, load)
     _print_event("stopped")
     return 0
 

@@ -54,7 +54,7 @@ _OF_THE_CONTEXT = (
     "total_memory_mb",
     "hostname_hash",
 )
-_OPERATIONAL = ("cycle_id", "policy_version", "jurisdiction", "legal_basis", "purpose_class")
+_OPERATIONAL = ("cycle_id", "policy_version_hash", "jurisdiction", "legal_basis", "purpose_class")
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 

@@ -2,6 +2,7 @@
 
 import socket
 
+from swt3_agent.config import Config
 from swt3_agent.daemon.http_server import HttpServer
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.sockets import Sockets
@@ -22,12 +23,13 @@ class Listeners:
     def __init__(self, node: Node, sockets: Sockets, sink: RecordSink) -> None:
         """Raises ConfigError for a tool policy that cannot be meant."""
         config = node.config
+        self._log = NodeLog(node)
         self.intake = IntakeServer(
             sockets.intake.path,
             sink,
             tenant=config.tenant,
             clearing_level=config.clearing_level,
-            sentinel=SentinelSettings(config.tools, config.signing, config.agent_id, NodeLog(node)),
+            sentinel=self._sentinel(config),
             inherited=sockets.intake.socket,
         )
         self.counters: dict[str, IntakeCounters] = {"intake": self.intake.counters}
@@ -51,6 +53,19 @@ class Listeners:
             serve("http", sockets.http.socket, Guard())
         if sockets.http_tcp is not None:
             serve("http-tcp", sockets.http_tcp, Guard(sockets.http_token))
+
+    def _sentinel(self, config: Config) -> SentinelSettings:
+        return SentinelSettings(config.tools, config.signing, config.agent_id, self._log)
+
+    def reconfigure(self, config: Config) -> None:
+        """Hold what arrives from now on to ``config``; call it in the loop that serves.
+
+        A clearing level is never lowered. Raises ConfigError for a tool policy that cannot be
+        meant, and then changes nothing.
+        """
+        self.intake.reconfigure(config.clearing_level, self._sentinel(config))
+        for intake, _ in self._http:
+            intake.raise_level(config.clearing_level)
 
     async def start(self) -> None:
         """Take records from now on."""

@@ -35,7 +35,7 @@ from swt3_agent.daemon.start_records import (
     tpm_content,
 )
 from swt3_agent.errors import AgentError, TpmError, UsageError
-from swt3_agent.pipeline import Attestation, Pipeline
+from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.audit import appraise_audit
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
@@ -173,14 +173,23 @@ class Node:
             found=self._note,
         )
         self._closing.callback(self.audit.stop)
-        audit = Watched(self.audit, appraise_audit)
-        self.watched = (*watched_collectors(config, self.tpm), audit)
+        self._watch(config)
         minter = minter_of(config)
         self.pipeline = Pipeline(minter, self.journal, self.evidence, self.custody)
         try:
             self.checkpoint("start")
         except TpmError as error:  # its note waits in the journal and is signed first next time
             logger.warning("no head at the start %s", fields(code=error.code, why=error))
+
+    def reconfigure(self, config: Config, minter: Minter) -> None:
+        """Go on with ``config``, as far as it can change while the node is open (daemon/reload)."""
+        self.config = config
+        self.pipeline.mint_as(minter)
+        self._watch(config)
+
+    def _watch(self, config: Config) -> None:
+        audit = Watched(self.audit, appraise_audit)
+        self.watched = (*watched_collectors(config, self.tpm), audit)
 
     def _sign_with(self, identity: TpmIdentity | None, findings: list[Reason]) -> None:
         """Take up the chain of heads with this TPM (None: unsigned) and record the start.

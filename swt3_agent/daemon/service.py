@@ -18,6 +18,7 @@ from swt3_agent.daemon.listeners import Listeners
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.ops_app import ops_servers
+from swt3_agent.daemon.reload import Reloader
 from swt3_agent.daemon.schedule import make_head, scheduler_of
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.daemon.sockets import Sockets, open_sockets
@@ -33,10 +34,15 @@ SWITCH_INTERVAL_S = 0.0005
 three times in a commit: with CPython's 5 ms acknowledgements took 25 ms longer under load."""
 
 
-def run(config: Config, on_ready: Callable[[Node], None] = lambda _: None) -> None:
+def run(
+    config: Config,
+    on_ready: Callable[[Node], None] = lambda _: None,
+    load: Callable[[], Config] | None = None,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT; every commit under way is finished first.
 
-    ``on_ready`` is called once, when the sockets answer.
+    ``on_ready`` is called once, when the sockets answer; ``load`` reads the configuration again
+    upon SIGHUP (None: that changes nothing).
     Raises AgentError when it cannot start: configuration, state directory, journal, sockets.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
@@ -45,11 +51,15 @@ def run(config: Config, on_ready: Callable[[Node], None] = lambda _: None) -> No
         open_sockets(config) as sockets,
         Node(config, state) as node,
     ):
-        asyncio.run(_serve(node, state, sockets, on_ready))
+        asyncio.run(_serve(node, state, sockets, on_ready, load or (lambda: config)))
 
 
 async def _serve(
-    node: Node, state: StateDirectory, sockets: Sockets, on_ready: Callable[[Node], None]
+    node: Node,
+    state: StateDirectory,
+    sockets: Sockets,
+    on_ready: Callable[[Node], None],
+    load: Callable[[], Config],
 ) -> None:
     notifier = sdnotify.SystemdNotifier()
     stop = asyncio.Event()
@@ -77,7 +87,11 @@ async def _serve(
         _log_ready(node)
         notifier.notify("READY=1")
         on_ready(node)
+        reloader = Reloader(node, listeners, scheduler, load, notifier.notify)
+        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
+        reloading = loop.create_task(reloader.run())
         await _watch(notifier, node, stop)
+        reloading.cancel()
     finally:
         notifier.notify("STOPPING=1")
         logger.info("stopping %s", fields(Event.STOPPING))

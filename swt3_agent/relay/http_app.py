@@ -109,6 +109,12 @@ class HttpIntake:
         """Take batches from now on; call it in the loop that serves ``app``."""
         self._submissions = Submissions(self._sink, self._rules, self.counters)
 
+    def raise_level(self, level: int) -> None:
+        """Hold records to clearing ``level``, if not to a higher one, from the next batch on."""
+        self._rules = replace(self._rules, level=max(level, self._rules.level))
+        if self._submissions is not None:
+            self._submissions.raise_level(level)
+
     def close(self) -> None:
         """Take none any more."""
         if self._submissions is not None:

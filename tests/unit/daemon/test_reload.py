@@ -1,0 +1,50 @@
+"""What a new configuration changes while the agent runs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from swt3_agent.config import Config, Labels, load_config
+from swt3_agent.config.settings import Intervals, ModelSettings
+from swt3_agent.daemon.reload import AT_RESTART, plan
+
+
+@pytest.fixture
+def config() -> Config:
+    return load_config({"SWT3_CLEARING_LEVEL": "1"})
+
+
+def test_nothing_changes_where_nothing_did(config: Config) -> None:
+    found = plan(config, replace(config, source="elsewhere"))
+    assert (found.applied, found.at_restart) == ((), ())
+
+
+def test_a_higher_clearing_level_is_in_force_at_once(config: Config) -> None:
+    found = plan(config, replace(config, clearing_level=3))
+    assert found.config.clearing_level == 3
+    assert found.applied == ("clearing_level",)
+
+
+def test_a_lower_one_waits_for_a_restart(config: Config) -> None:
+    found = plan(config, replace(config, clearing_level=0))
+    assert found.config.clearing_level == 1
+    assert found.at_restart == ("clearing_level",)
+
+
+def test_what_the_node_holds_open_waits_for_a_restart(config: Config) -> None:
+    wanted = replace(config, state_dir=Path("/elsewhere"), tenant="OTHER", labels=Labels("c"))
+    found = plan(config, wanted)
+    assert found.at_restart == ("tenant", "state_dir")
+    assert found.applied == ("labels",)
+    assert found.config == replace(config, labels=Labels("c"))
+
+
+def test_only_the_collectors_that_it_concerns_run_at_once(config: Config) -> None:
+    model = ModelSettings(name="m", path="/m")
+    assert plan(config, replace(config, models=(model,))).collectors == {"weights"}
+    assert plan(config, replace(config, intervals=Intervals(gpu=1))).collectors == frozenset()
+
+
+def test_every_setting_is_one_that_the_configuration_has() -> None:
+    assert set(AT_RESTART) <= set(Config.__dataclass_fields__)
