@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from swt3_agent.collect.adapters import AdapterSpec
 from swt3_agent.collect.base import Collector
+from swt3_agent.collect.environment import EnvironmentCollector
 from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.collect.gpu.driver import NvmlDriver
 from swt3_agent.collect.host import HostCollector
@@ -16,6 +18,7 @@ from swt3_agent.config.settings import ModelSettings
 from swt3_agent.pipeline import Appraise, Claims
 from swt3_agent.protocol.appraisal import (
     Appraisal,
+    appraise_environment,
     appraise_gpu,
     appraise_host,
     appraise_nvlink,
@@ -59,6 +62,10 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
                 appraise_gpu(reading, config.gpu.expected),
                 *appraise_nvlink(reading),
             ),
+        ),
+        Watched(
+            EnvironmentCollector(driver, interval_s=every.environment),
+            partial(appraise_environment, max_temperature=config.environment.max_temperature),
         ),
     ]
     if models:

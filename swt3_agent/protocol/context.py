@@ -144,6 +144,38 @@ def quantization_context(model: Claims, quantization: Claims) -> Context:
     )
 
 
+def thermal_context(claims: Claims, hottest: int, limit: int, zones: int) -> Context:
+    """Context of AI-ENV.1: degrees C of the hottest, and of each GPU."""
+    return {
+        "provider": "env-telemetry",
+        "node_type": "unknown",
+        "temperature_celsius": hottest,
+        "threshold_celsius": limit,
+        "thermal_zones": zones,
+        "gpus": [_sensors(gpu, "temperature_c") for gpu in entries_claim(claims, "gpus")],
+    }
+
+
+def power_context(claims: Claims, watts: int, headroom: int, *, throttled: bool) -> Context:
+    """Context of AI-ENV.2: watts of the GPU with the least headroom; each GPU in milliwatts."""
+    gpus = entries_claim(claims, "gpus")
+    return {
+        "provider": "env-telemetry",
+        "node_type": "unknown",
+        "power_watts": watts,
+        "capacity_watts": watts + headroom,
+        "headroom_watts": headroom,
+        "throttled": throttled,
+        "power_domains": len(gpus),
+        "gpus": [_sensors(gpu, "power_mw", "power_limit_mw", "slowed_by") for gpu in gpus],
+    }
+
+
+def _sensors(gpu: Claims, *keys: str) -> Context:
+    read = {key: gpu.get(key) for key in keys if isinstance(gpu.get(key), (int, list))}
+    return _present({"uuid_hash": _hashed(text_claim(gpu, "uuid")), **read})
+
+
 def _gpu(gpu: Claims) -> Context:
     return _present(
         {

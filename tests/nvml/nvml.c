@@ -157,6 +157,8 @@ TEXT(nvmlDeviceGetInforomImageVersion, "inforom")
 NUMBER(nvmlDeviceGetPersistenceMode, "persistence")
 NUMBER(nvmlDeviceGetComputeMode, "compute_mode")
 NUMBER(nvmlDeviceGetRetiredPagesPendingStatus, "retired_pages_pending")
+NUMBER(nvmlDeviceGetPowerUsage, "power")
+NUMBER(nvmlDeviceGetEnforcedPowerLimit, "power_limit")
 CURRENT_AND_PENDING(nvmlDeviceGetEccMode, "ecc")
 CURRENT_AND_PENDING(nvmlDeviceGetMigMode, "mig")
 
@@ -173,6 +175,14 @@ int nvmlDeviceGetPciInfo_v3(device_t device, pci_info_t *pci) {
 int nvmlDeviceGetMemoryInfo(device_t device, unsigned long long memory[3]) {
     memory[1] = memory[2] = 0;
     return gpu_wide(device, "memory", &memory[0]);
+}
+
+int nvmlDeviceGetTemperature(device_t device, int sensor, unsigned *degrees) {
+    return sensor ? INVALID_ARGUMENT : gpu_number(device, "temperature", degrees);
+}
+
+int nvmlDeviceGetCurrentClocksThrottleReasons(device_t device, unsigned long long *reasons) {
+    return gpu_wide(device, "slowdowns", reasons);
 }
 
 int nvmlDeviceGetTotalEccErrors(device_t device, int type, int counter, unsigned long long *count) {
@@ -296,6 +306,20 @@ int nvmlDeviceGetRemappedRows(device_t device, unsigned *correctable, unsigned *
     if (!code) code = gpu_number(device, "remapped_uncorrectable", uncorrectable);
     if (!code) code = gpu_number(device, "remap_pending", pending);
     if (!code) code = gpu_number(device, "remap_failure", failure);
+    return code;
+}
+
+int nvmlDeviceGetCurrentClocksEventReasons(device_t device, unsigned long long *reasons) {
+    return gpu_wide(device, "slowdowns", reasons);
+}
+
+typedef struct { unsigned version, sensor; int degrees; } temperature_t;
+
+int nvmlDeviceGetTemperatureV(device_t device, temperature_t *temperature) {
+    if (temperature->version != 0x100000C) return ARGUMENT_VERSION_MISMATCH;
+    unsigned degrees = 0;
+    int code = nvmlDeviceGetTemperature(device, (int)temperature->sensor, &degrees);
+    temperature->degrees = (int)degrees;
     return code;
 }
 

@@ -7,6 +7,7 @@ compared or is not there is recorded and shown, because the wire has no word for
 """
 
 from swt3_agent.protocol.appraisal.base import Appraisal, Outcome
+from swt3_agent.protocol.appraisal.environment import appraise_environment
 from swt3_agent.protocol.appraisal.gpu import appraise_gpu, appraise_nvlink
 from swt3_agent.protocol.appraisal.models import appraise_weights
 from swt3_agent.protocol.appraisal.platform import appraise_host, appraise_platform
@@ -14,6 +15,7 @@ from swt3_agent.protocol.appraisal.platform import appraise_host, appraise_platf
 __all__ = [
     "Appraisal",
     "Outcome",
+    "appraise_environment",
     "appraise_gpu",
     "appraise_host",
     "appraise_nvlink",
