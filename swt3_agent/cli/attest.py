@@ -18,7 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument(
-        "collectors", nargs="*", metavar="COLLECTOR", help="host, platform, gpu, weights (all)"
+        "collectors",
+        nargs="*",
+        metavar="COLLECTOR",
+        help="host, platform, gpu, environment, weights (all)",
     )
 
 
