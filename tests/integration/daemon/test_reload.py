@@ -1,0 +1,148 @@
+"""SIGHUP: a daemon that goes on with new settings, or with those that it had."""
+
+import os
+import signal
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from swt3_agent.protocol.fingerprint import mint_fingerprint
+from tests.support.agent import AgentProcess, IntakeConnection
+
+
+class Configured:
+    """A daemon, and the file that it reads."""
+
+    def __init__(self, room: Path) -> None:
+        self.file = room / "agent.yaml"
+        self.agent = AgentProcess(room, arguments=["--config", str(self.file)])
+        self._reloads = 0
+
+    def write(self, text: str) -> None:
+        self.file.write_text(text)
+
+    def reload(self) -> str:
+        """SIGHUP; what the daemon logged about it."""
+        before = len(self.agent.log.read_text())
+        self.agent.messages.clear()
+        os.kill(self.agent.pid, signal.SIGHUP)
+        self.agent.await_message("RELOADING=1\nMONOTONIC_USEC=")
+        self.agent.await_message("READY=1")
+        return self.agent.log.read_text()[before:]
+
+
+@pytest.fixture
+def configured(room: Path) -> Iterator[Configured]:
+    configured = Configured(room)
+    configured.write("clearing_level: 1\n")
+    with configured.agent:
+        yield configured
+
+
+def witness(number: int) -> dict[str, Any]:
+    fingerprint_ms = 1_700_000_000_000 + number
+    return {
+        "procedure_id": "AI-INF.1",
+        "factor_a": 2,
+        "factor_b": 2,
+        "factor_c": 0,
+        "clearing_level": 1,
+        "anchor_fingerprint": mint_fingerprint("LOCAL", "AI-INF.1", 2, 2, 0, fingerprint_ms),
+        "anchor_epoch": fingerprint_ms // 1000,
+        "fingerprint_timestamp_ms": fingerprint_ms,
+        "ai_model_id": "plainly-named",
+    }
+
+
+def submit(connection: IntakeConnection, number: int) -> dict[str, Any]:
+    batch = {"op": "submit", "id": "1", "client": "c", "batch": number}
+    answer = connection.ask({**batch, "witnesses": [witness(number)]})
+    assert answer["accepted"] == 1, answer
+    return answer
+
+
+def test_a_higher_clearing_level_holds_for_the_next_record_of_an_open_connection(
+    configured: Configured,
+) -> None:
+    agent = configured.agent
+    with IntakeConnection(agent.intake) as connection:
+        first = submit(connection, 1)["first_seq"]
+        configured.write("clearing_level: 3\n")
+        assert "event=RELOADED" in configured.reload()
+        second = submit(connection, 2)["first_seq"]
+    agent.json("attest", "platform")
+    records = agent.records()
+    assert "plainly-named" in str(records[first])
+    assert "plainly-named" not in str(records[second])
+    own = [record for record in records if "AI-HW.3" in str(record)]
+    assert "'clearing_level': 3" in str(own[-1])
+    assert agent.json("status")["clearing_level"] == 3
+
+
+def test_settings_that_are_not_valid_leave_those_before_in_force(configured: Configured) -> None:
+    configured.write("clearing_level: 7\n")
+    told = configured.reload()
+    assert "event=RELOAD_REFUSED" in told
+    assert "remedy=" in told
+    assert configured.agent.json("status")["clearing_level"] == 1
+
+
+def test_what_needs_a_restart_is_named_and_left_alone(configured: Configured) -> None:
+    configured.write("clearing_level: 0\ntenant_id: OTHER\nagent_id: node-7\n")
+    told = configured.reload()
+    assert "changed=agent_id restart_for=tenant,clearing_level" in told
+    status = configured.agent.json("status")
+    assert (status["tenant"], status["clearing_level"]) == ("LOCAL", 1)
+
+
+def test_collectors_are_those_of_the_new_settings(configured: Configured, room: Path) -> None:
+    agent = configured.agent
+    model = room / "model.bin"
+    model.write_bytes(b"weights")
+    models = f"agent:\n  models:\n  - name: m\n    path: {model}\n"
+    configured.write(f"clearing_level: 1\n{models}  intervals:\n    host: 60\n")
+    configured.reload()
+    collectors = {c["name"]: c for c in agent.json("status")["collectors"]}
+    assert collectors["host"]["interval_s"] == 60
+    assert "weights" in collectors
+    configured.write("clearing_level: 1\n")
+    configured.reload()
+    assert "weights" not in {c["name"] for c in agent.json("status")["collectors"]}
+    assert "Traceback" not in agent.log.read_text()
+
+
+def test_reloading_again_and_again_loses_nothing(configured: Configured) -> None:
+    with IntakeConnection(configured.agent.intake) as connection:
+        for number in range(1, 6):
+            configured.write(f"clearing_level: {1 + number % 2}\n")
+            configured.reload()
+            submit(connection, number)
+    assert "Traceback" not in configured.agent.log.read_text()
+
+
+class _Ledger(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(503)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_a_ledger_that_is_configured_is_delivered_to(configured: Configured) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Ledger) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_address[1]}"
+        configured.write(f"clearing_level: 1\nendpoint: {endpoint}\napi_key: axm_test_1\n")
+        configured.file.chmod(0o600)
+        told = configured.reload()
+        assert "changed=ledger" in told
+        configured.agent.await_log("event=DELIVERY")
+        configured.write("clearing_level: 1\n")
+        assert "changed=ledger" in configured.reload()
+        server.shutdown()
