@@ -40,6 +40,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
         *_head_trouble(log),
         *_intake(status["intake"]),
+        *_custody(status["custody"]),
         *_airgap(status["airgap"]),
     ]
     for collector in status["collectors"]:
@@ -97,8 +98,21 @@ def _intake(intake: dict[str, Any] | None) -> list[str]:
         return []
     took = f"{intake['requests']} requests, {intake['relayed']} relayed"
     refused = ", ".join(f"{code} {count}" for code, count in sorted(intake["rejected"].items()))
-    took += f", {intake['quarantined']} quarantined"
+    took += f", {intake['quarantined']} quarantined, {intake['cleared']} cleared"
     return [f"intake      {took}, rejected: {refused or 'none'}"]
+
+
+def _custody(custody: dict[str, Any] | None) -> list[str]:
+    """What was removed since the daemon started, and why it cannot be kept where it should be."""
+    if custody is None:
+        return []
+    sealed = len(custody["recipients"])
+    to = f", sealed to {sealed} custodian{'s' if sealed > 1 else ''}" if sealed else ""
+    lines = [f"custody     {custody['entries']} records lost something to it{to}"]
+    if lack := custody["lack"]:
+        lines.append(f"            {lack['code']}: {lack['detail']}; nothing is forwarded")
+        lines.append(f"            remedy: {lack['remedy']}")
+    return lines
 
 
 def _time(utc_ms: int | None) -> str:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 
 from swt3_agent.client.settings import ClientSettings
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
+from swt3_agent.protocol.clearing import KEPT_THROUGH, MAX_LEVEL, clear
 from swt3_agent.protocol.fingerprint import mint_fingerprint
+from swt3_agent.protocol.latency import bucketed
+from swt3_agent.protocol.operational import refuse_free_text
 
 MAX_RECORD_BYTES = 256 * 1024
 _HASH_FIELDS = ("ai_prompt_hash", "ai_response_hash", "ai_system_prompt_hash")
@@ -66,7 +68,8 @@ class Minter:
     def _mint(self, emitted: Emitted) -> bytes:
         settings = self._settings
         procedure = emitted.procedure_id
-        a, b, c = index(emitted.factor_a), index(emitted.factor_b), index(emitted.factor_c)
+        factors = index(emitted.factor_a), index(emitted.factor_b), index(emitted.factor_c)
+        a, b, c = bucketed(procedure, factors, settings.clearing_level)
         timestamp_ms = self._distinct((procedure, a, b, c), emitted.time_ns // 1_000_000)
         payload: dict[str, object] = {
             "procedure_id": procedure,
@@ -93,6 +96,8 @@ class Minter:
         }
         payload.update((name, value) for name, value in optional.items() if value is not None)
         _refuse_text_for_hash(payload)
+        if settings.clearing_level == MAX_LEVEL:
+            refuse_free_text(payload)
         cleared, _ = clear(payload, settings.clearing_level)
         encoded = _encode(cleared).encode()
         if len(encoded) > MAX_RECORD_BYTES:

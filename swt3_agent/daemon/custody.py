@@ -3,18 +3,15 @@
 from typing import Any
 
 from swt3_agent.daemon.node import Node
-from swt3_agent.store.custody.opening import custody_directory, read_recipients
-from swt3_agent.store.state import Layout
 
 
 def custody_view(node: Node) -> dict[str, Any]:
     """``custody`` of ``status --json`` (docs/formats.md, "JSON")."""
-    settings = node.config.custody
     lack = node.custody.lack
     return {
-        "format": settings.format,
-        "directory": str(custody_directory(settings, Layout(node.config.state_dir))),
-        "recipients": [recipient.key_id for recipient in read_recipients(settings)],
+        "format": node.config.custody.format,
+        "directory": str(node.custody.directory),
+        "recipients": list(node.custody.recipients),
         "entries": node.custody.entries,
         "lack": None
         if lack is None

@@ -59,12 +59,19 @@ class _Trouble:
 class Custody:
     """Takes entries from any thread. Close it before the journal: who waits for it goes on there.
 
-    ``entries`` counts what was kept since it was opened.
+    ``recipients`` are the ids of the custodians' keys, if there are any; ``entries`` counts what
+    was kept since it was opened.
     """
 
     def __init__(
-        self, primary: Shelf, spool: Shelf, now: Callable[[], float] = time.monotonic
+        self,
+        primary: Shelf,
+        spool: Shelf,
+        *,
+        recipients: Sequence[str] = (),
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.recipients = tuple(recipients)
         self._primary = primary
         self._spool = spool
         self._now = now
@@ -81,6 +88,11 @@ class Custody:
             self._trouble = _Trouble(SPOOLED, now(), FIRST_RETRY_S)
         self._thread = threading.Thread(target=self._run, name="custody-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def directory(self) -> Path:
+        """Where entries are kept while nothing fails."""
+        return self._primary.directory
 
     @property
     def lack(self) -> Reason | None:

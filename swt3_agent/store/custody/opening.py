@@ -43,12 +43,14 @@ def open_custody(settings: CustodySettings, layout: Layout, source: Source) -> C
             f"agent.custody.format is {settings.format!r}",
             remedy="set it to log or files",
         )
-    recipients = read_recipients(settings) or (_own_recipient(custody_key_file(layout)),)
+    custodians = read_recipients(settings)
+    recipients = custodians or (_own_recipient(custody_key_file(layout)),)
 
     def shelf(directory: Path) -> Shelf:
         return LogShelf(directory, recipients, source)
 
-    return Custody(shelf(primary), shelf(layout.custody_spool))
+    ids = [custodian.key_id for custodian in custodians]
+    return Custody(shelf(primary), shelf(layout.custody_spool), recipients=ids)
 
 
 def custody_directory(settings: CustodySettings, layout: Layout) -> Path:

@@ -33,7 +33,7 @@ def make_client(path: Path) -> Iterator[MakeClient]:
 
 def _emit(client: Client, count: int) -> None:
     for number in range(count):
-        client.emit("AI-TOOL.1", 1, number, 1, model_id="tool")
+        client.emit("AI-INF.1", 1, number, 1, model_id="tool")
 
 
 def _stored_factors(sink: ListSink) -> list[int]:
@@ -70,10 +70,10 @@ def test_a_malformed_anchor_is_counted_and_costs_no_other_its_place(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     client = make_client()
-    client.emit("AI-TOOL.1", 1, 0, 1)
+    client.emit("AI-INF.1", 1, 0, 1)
     client.emit("nonsense", 1, 1, 1)
     client.emit("nonsense", 1, 1, 1)
-    client.emit("AI-TOOL.1", 1, 2, 1)
+    client.emit("AI-INF.1", 1, 2, 1)
     assert client.flush(PATIENCE_S)
     assert client.stats() == ClientStats(4, 2, 2, 0, 0)
     assert _stored_factors(sink) == [0, 2]
@@ -172,18 +172,18 @@ def test_close_does_not_wait_for_an_agent_that_is_not_there(make_client: MakeCli
 
 
 _PROGRAMS = {
-    "an exit without close": "from swt3_agent.client import emit\nemit('AI-TOOL.1', 1, 0, 1)\n",
+    "an exit without close": "from swt3_agent.client import emit\nemit('AI-INF.1', 1, 0, 1)\n",
     "a forked child": """
 import os
 from swt3_agent.client import default_client, emit
-emit('AI-TOOL.1', 1, 0, 1)
+emit('AI-INF.1', 1, 0, 1)
 default_client.flush(10)
 if os.fork() == 0:
-    emit('AI-TOOL.1', 1, 1, 1)
+    emit('AI-INF.1', 1, 1, 1)
     default_client.close(10)
     os._exit(0)
 os.wait()
-emit('AI-TOOL.1', 1, 2, 1)
+emit('AI-INF.1', 1, 2, 1)
 """,
 }
 

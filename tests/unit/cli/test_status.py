@@ -20,6 +20,7 @@ STATUS: dict[str, Any] = {
     "collectors": [],
     "findings": [],
     "intake": None,
+    "custody": None,
 }
 
 
@@ -58,11 +59,23 @@ def test_what_the_intake_took_and_refused_is_counted() -> None:
         "requests": 5,
         "relayed": 40,
         "quarantined": 3,
+        "cleared": 2,
         "rejected": {"BUSY": 1, "BAD_FIELD": 3},
     }
     assert (
-        "intake      5 requests, 40 relayed, 3 quarantined, rejected: BAD_FIELD 3, BUSY 1"
+        "intake      5 requests, 40 relayed, 3 quarantined, 2 cleared, rejected: BAD_FIELD 3, BUSY 1"
         in shown(intake=intake)
     )
     assert "rejected: none" in shown(intake={**intake, "rejected": {}})
     assert "intake" not in shown()
+
+
+def test_custody_is_counted_and_what_hinders_it_is_named() -> None:
+    custody: dict[str, Any] = {"entries": 7, "recipients": ["ab" * 32], "lack": None}
+    assert "custody     7 records lost something to it, sealed to 1 custodian" in shown(
+        custody=custody
+    )
+    lack = {"code": "CUSTODY_FULL", "detail": "there is no room in /x", "remedy": "make room"}
+    text = shown(custody={**custody, "lack": lack})
+    assert "CUSTODY_FULL: there is no room in /x; nothing is forwarded" in text
+    assert "remedy: make room" in text
