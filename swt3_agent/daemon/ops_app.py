@@ -89,18 +89,19 @@ def _refused(_: Request, error: Exception) -> Response:
 
 def health_view(node: Node, *, discreet: bool) -> dict[str, Any]:
     """The keys of docs/protocol.md 17; ``discreet`` leaves null what names the hardware."""
+    connected = node.config.ledger is not None
     hardware: Mapping[str, object] = {} if discreet else _hardware(node)
     last_ms = max((run.utc_ms for run in list(node.last_runs.values())), default=None)
     return {
         "status": "ok",
         "version": __version__,
-        "mode": "local" if node.config.ledger is None else "cloud",
+        "mode": "cloud" if connected else "local",
         "last_attestation": None if last_ms is None else iso_time(last_ms),
         "silicon_vendor": hardware.get("silicon_vendor"),
         "topology": hardware.get("topology"),
         "accelerator_count": hardware.get("accelerator_count"),
         "gpu_count": hardware.get("gpu_count"),
-        "pending": 0,
+        "pending": node.settlements.backlog().records if connected else 0,
     }
 
 

@@ -16,11 +16,14 @@ from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.node import Node
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.delivery.lane import LaneState
 
 HARDWARE = (GpuCollector.name, PlatformCollector.name)
 """The collectors whose word `hardware.attestation_freshness` is about."""
 MOST_MARGIN_S = 300.0
 """What a run may take beyond the time at which it is due."""
+LATE_S = 3600.0
+"""How long a record may wait for a ledger that does not answer."""
 QUARANTINE_S = 24 * 3600.0
 """How long a record in quarantine keeps the node from being ready: somebody has to look at it, and
 the log keeps it for good."""
@@ -35,6 +38,8 @@ def unready(node: Node) -> list[Reason]:
         *_heads(node),
         *_attestations(node, now_ms),
         *_coverage(node, now_ms),
+        *_custody(node),
+        *_delivery(node, now_ms),
         *_quarantine(node, now_ms),
     ]
 
@@ -83,6 +88,27 @@ def _coverage(node: Node, now_ms: int) -> Iterator[Reason]:
     if covered.stale:
         detail = f"required and witnessed too long ago: {', '.join(covered.stale)}"
         yield Reason("COVERAGE_STALE", detail, "look for what no longer witnesses them")
+
+
+def _custody(node: Node) -> Iterator[Reason]:
+    lack = node.custody.lack
+    if lack is not None:
+        yield lack
+
+
+def _delivery(node: Node, now_ms: int) -> Iterator[Reason]:
+    """A lane that a mistake has stopped, or a ledger that has been away for too long."""
+    delivery = node.delivery
+    if delivery is None:
+        return
+    state = delivery.state
+    if state.lane is LaneState.STOPPED and state.fault is not None:
+        yield state.fault
+        return
+    oldest_ms = node.settlements.backlog().oldest_ms
+    if state.fault is not None and oldest_ms is not None and now_ms - oldest_ms > 1000 * LATE_S:
+        detail = f"records wait for {state.ledger} for {(now_ms - oldest_ms) // 60_000} minutes"
+        yield Reason("DELIVERY_LATE", f"{detail}: {state.fault.detail}", state.fault.remedy)
 
 
 def longest_age_s(watched: Watched, node: Node) -> float:
