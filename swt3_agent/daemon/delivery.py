@@ -103,6 +103,7 @@ class Delivery:
         """End. A POST under way is given up; what it held goes again after the next start."""
         if self._thread is None or self._loop is None:
             return
+        self._journal.disregard_commits(self._on_commit)
         self._tell(self._work.cancel)
         self._thread.join()
         self._loop.close()

@@ -160,7 +160,11 @@ class Journal:
 
     def observe_commits(self, observer: CommitObserver) -> None:
         """Call ``observer`` for every commit from now on."""
-        self._observers.append(observer)
+        self._observers = [*self._observers, observer]  # the writer may be going through it
+
+    def disregard_commits(self, observer: CommitObserver) -> None:
+        """Do not call ``observer`` any longer."""
+        self._observers = [known for known in self._observers if known != observer]
 
     def refresh(self) -> None:
         """See what a running writer committed meanwhile. Of use only where opened read-only."""
