@@ -1,5 +1,7 @@
 """Clearing: docs/protocol.md 6."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
+from swt3_agent.protocol.clearing import (
+    FIELDS,
+    IN_CONTEXT,
+    INFERENCE,
+    KEPT_THROUGH,
+    MODEL_OF_OTHERS,
+    UNLISTED,
+    Fate,
+    clear,
+)
 from swt3_agent.protocol.fingerprint import content_hash
 from swt3_agent.protocol.payload import Witness
 
@@ -36,7 +47,15 @@ CONTENT: dict[str, object] = {
     "ai_context": {"provider": "openai", "guardrails": ["pii"], "system_fingerprint": "fp"},
 }
 
-INFERENCE = ["AI-INF.1", "AI-INF.2", "AI-MDL.1", "AI-MDL.2", "AI-GRD.1", "AI-GRD.2", "AI-ID.1"]
+OF_INFERENCE = [
+    "AI-INF.1",
+    "AI-INF.2",
+    "AI-MDL.1",
+    "AI-MDL.2",
+    "AI-GRD.1",
+    "AI-GRD.2",
+    "AI-ID.1",
+]
 OTHERS = ["AI-HW.1", "AI-HW.3", "AI-MDL.5", "AI-MDL.6", "AI-MDL.7", "AI-ENV.1", "AI-ENV.2"]
 TOOLS = ["AI-TOOL.1", "AI-ACC.1", "AI-SHELL.1", "AI-REV.1", "AI-UNKNOWN.7"]
 
@@ -56,7 +75,7 @@ def test_the_table_knows_every_field_of_a_witness() -> None:
     assert set(KEPT_THROUGH) == set(Witness.__struct_fields__)
 
 
-@pytest.mark.parametrize("procedure", INFERENCE + OTHERS + TOOLS)
+@pytest.mark.parametrize("procedure", OF_INFERENCE + OTHERS + TOOLS)
 @pytest.mark.parametrize("level", [0, 1])
 def test_levels_0_and_1_keep_content(procedure: str, level: int) -> None:
     cleared, removed = clear(a_record(procedure), level)
@@ -64,14 +83,14 @@ def test_levels_0_and_1_keep_content(procedure: str, level: int) -> None:
     assert removed == ()
 
 
-@pytest.mark.parametrize("procedure", INFERENCE)
+@pytest.mark.parametrize("procedure", OF_INFERENCE)
 def test_level_2_keeps_model_and_hashes_of_an_inference(procedure: str) -> None:
     left = content_left(procedure, 2)
     assert left.keys() == PROMPT_AND_RESPONSE | {"ai_model_id"}
     assert left["ai_model_id"] == MODEL
 
 
-@pytest.mark.parametrize("procedure", INFERENCE)
+@pytest.mark.parametrize("procedure", OF_INFERENCE)
 def test_level_3_keeps_only_the_hash_of_the_model(procedure: str) -> None:
     assert content_left(procedure, 3) == {"ai_model_id": content_hash(MODEL)}
 
@@ -82,7 +101,7 @@ def test_other_anchors_name_nothing_from_level_2_on(procedure: str) -> None:
     assert content_left(procedure, 3) == {}
 
 
-@pytest.mark.parametrize("procedure", INFERENCE + OTHERS + TOOLS)
+@pytest.mark.parametrize("procedure", OF_INFERENCE + OTHERS + TOOLS)
 @pytest.mark.parametrize("level", [0, 1, 2, 3])
 def test_required_and_operational_fields_always_survive(procedure: str, level: int) -> None:
     cleared, _ = clear(a_record(procedure), level)
@@ -216,7 +235,7 @@ values = st.recursive(
 )
 records = st.builds(
     lambda procedure, fields: REQUIRED | fields | {"procedure_id": procedure},
-    st.sampled_from(INFERENCE + OTHERS + TOOLS),
+    st.sampled_from(OF_INFERENCE + OTHERS + TOOLS),
     st.dictionaries(
         st.sampled_from([*CONTENT, "x_future", "agent_id"]) | texts, values, max_size=8
     ).map(lambda fields: {k: v for k, v in fields.items() if k not in REQUIRED}),
@@ -253,3 +272,39 @@ def test_fingerprint_inputs_and_declared_level_are_never_touched(
     cleared, _ = clear(record, level)
     assert {name: cleared[name] for name in REQUIRED} == {name: record[name] for name in REQUIRED}
     assert cleared.keys() <= record.keys()
+
+
+_DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
+
+
+def test_the_documented_table_is_that_of_the_code() -> None:
+    """docs/protocol.md 6.1, row by row."""
+    section = _DOCUMENT.read_text().split("### 6.1 ")[1].split("### 6.2 ")[0]
+    documented: dict[str, tuple[str, ...]] = {}
+    for line in section.splitlines():
+        label, *cells = (cell.strip() for cell in line.strip("|").split("|"))
+        row = tuple(cells[:4])
+        if not set(row) <= {"yes", "hash", "no"} or not row:
+            continue
+        names = re.findall("`([^`]+)`", label)
+        where = "in the context: " if label.startswith("in the context") else ""
+        documented |= dict.fromkeys([where + name for name in names] or [label], row)
+    code = dict(FIELDS)
+    code |= {f"in the context: {name}": row for name, row in IN_CONTEXT.items()}
+    code |= {"model id of all other anchors": MODEL_OF_OTHERS, "any other field": UNLISTED}
+    assert documented == {name: tuple(fate.value for fate in row) for name, row in code.items()}
+    assert set(re.findall(r"AI-[A-Z]+\.\d", section)) == INFERENCE
+
+
+@pytest.mark.parametrize("level", range(4))
+@pytest.mark.parametrize("procedure", OF_INFERENCE + OTHERS + TOOLS)
+def test_clearing_does_what_the_table_says(procedure: str, level: int) -> None:
+    record = a_record(procedure) | {"prompt": "the raw prompt"}
+    cleared, changed = clear(record, level)
+    for name, value in record.items():
+        row = FIELDS.get(name, UNLISTED)
+        if name == "ai_model_id" and procedure not in INFERENCE:
+            row = MODEL_OF_OTHERS
+        expected = {Fate.KEPT: value, Fate.HASHED: content_hash(MODEL), Fate.REMOVED: None}
+        assert cleared.get(name) == expected[row[level]]
+        assert (name in changed) == (row[level] is not Fate.KEPT)
