@@ -85,6 +85,15 @@ class Machine:
         self._write(f"{entry}/class", f"0x{values.get('pci_class', pci_class)}00")
         self.bind(values["pci"], "nvidia")
 
+    def plug(self, address: str, vendor: str, device: str, pci_class: str) -> "Machine":
+        """Put a device of any maker on the bus; identifiers as hex digits."""
+        entry = f"sys/bus/pci/devices/{address}"
+        for name, digits in (("vendor", vendor), ("device", device), ("class", pci_class + "00")):
+            self._write(f"{entry}/{name}", f"0x{digits}")
+        for part in ("vendor", "device"):
+            self._write(f"{entry}/subsystem_{part}", "0x0000")
+        return self
+
     def bind(self, address: str, driver: str) -> "Machine":
         """Bind a device to a kernel driver."""
         link = self.pci(address) / "driver"

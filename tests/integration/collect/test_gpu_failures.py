@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -17,6 +18,7 @@ from swt3_agent.collect.gpu.driver import NvmlDriver
 from swt3_agent.errors import ConfigError
 from swt3_agent.protocol.appraisal import Outcome, appraise_gpu
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Unavailable
+from swt3_agent.protocol.fingerprint import content_hash
 from tests.support.nvml import MACHINE_VARIABLE, Machine
 
 MachineMaker = Callable[[str], Machine]
@@ -50,6 +52,40 @@ def test_devices_that_all_belong_to_virtual_machines_are_absent(machine: Machine
     reading = lacking(host.collector(host.root / "no-library").collect())
     assert (reading.lack, reading.code) == (Lack.ABSENT, "GPU_NO_DEVICE")
     assert "virtual machines" in reading.detail
+
+
+def test_accelerators_that_nobody_here_reads_fail_with_the_count_of_the_bus(
+    machine: MachineMaker,
+) -> None:
+    node = machine("laptop")
+    shutil.rmtree(node.root)
+    for number in range(8):
+        node.plug(f"0000:{number:02x}:00.0", "1002", "74a1", "1200")
+    reading = lacking(node.collector(None).collect())
+    assert (reading.lack, reading.code) == (Lack.FAILED, "ACCELERATOR_UNREAD")
+    assert "AMD" in reading.detail
+    appraisal = appraise_gpu(reading)
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (8, 0, 3))
+    context: Any = appraisal.context
+    assert context["discovery_method"] == "pci-sysfs"
+    assert context["accelerators"][0] == {
+        "vendor": "AMD",
+        "name": "74a1",
+        "bus_id_hash": content_hash("0000:00:00.0"),
+        "discovery_method": "pci-sysfs",
+    }
+
+
+def test_one_that_nobody_reads_beside_those_that_answer_fails_the_node(
+    machine: MachineMaker, driver: Path
+) -> None:
+    node = machine("l40s").plug("0000:f0:00.0", "1da3", "1020", "1200")
+    reading = node.collector(driver).collect()
+    assert isinstance(reading, Evidence)
+    assert (reading.claims["count"], reading.claims["pci_count"]) == (4, 5)
+    appraisal = appraise_gpu(reading)
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (4, 0, 1))
+    assert [reason.code for reason in appraisal.reasons][:1] == ["ACCELERATOR_UNREAD"]
 
 
 def test_devices_without_the_library_have_no_driver(machine: MachineMaker) -> None:

@@ -31,6 +31,57 @@ def test_another_vendors_device_and_a_sound_function_are_none(machine: Machine) 
     assert len(read_inventory(machine.root).gpus) == 6
 
 
+@pytest.mark.parametrize(
+    ("vendor", "device", "pci_class", "maker"),
+    [
+        ("1002", "74a1", "1200", "AMD"),
+        ("1002", "740f", "0380", "AMD"),
+        ("1da3", "1020", "1200", "Intel Gaudi"),
+        ("1d0f", "7364", "0880", "AWS Neuron"),
+    ],
+)
+def test_accelerators_of_other_makers_are_counted(
+    machine: Machine, vendor: str, device: str, pci_class: str, maker: str
+) -> None:
+    inventory = read_inventory(machine.plug("0000:f0:00.0", vendor, device, pci_class).root)
+    (found,) = inventory.own_others
+    assert found.as_json() == {
+        "address": "0000:f0:00.0",
+        "vendor": vendor,
+        "vendor_name": maker,
+        "device": device,
+        "subsystem": "0000:0000",
+        "driver": None,
+    }
+    assert inventory.claims()["pci_count"] == 9
+    assert inventory.claims()["nvswitch_count"] == 4
+
+
+@pytest.mark.parametrize(
+    ("vendor", "device", "pci_class"),
+    [
+        ("1a03", "2000", "0300"),  # the screen of a management controller
+        ("1002", "164e", "0300"),  # graphics within a processor
+        ("1d0f", "ec20", "0200"),  # a network adapter of the same maker
+        ("10de", "22ba", "0403"),  # the sound of a GPU
+    ],
+)
+def test_what_only_looks_like_one_is_none(
+    machine: Machine, vendor: str, device: str, pci_class: str
+) -> None:
+    before = read_inventory(machine.root)
+    assert read_inventory(machine.plug("0000:f0:00.0", vendor, device, pci_class).root) == before
+
+
+def test_an_nvidia_processing_accelerator_is_a_gpu(machine: Machine) -> None:
+    assert len(read_inventory(machine.plug("0000:f0:00.0", "10de", "2941", "1200").root).gpus) == 9
+
+
+def test_identifiers_are_read_within_bounds(machine: Machine) -> None:
+    (machine.pci("0000:18:00.0") / "device").write_text("0x" + "f" * 10_000)
+    assert len(read_inventory(machine.root).gpus[0].device) < 64
+
+
 def test_a_virtual_function_is_part_of_a_device_that_is_counted_already(machine: Machine) -> None:
     (machine.pci("0000:2a:00.0") / "physfn").symlink_to(machine.pci("0000:18:00.0"))
     assert len(read_inventory(machine.root).gpus) == 7
