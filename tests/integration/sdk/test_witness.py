@@ -10,6 +10,8 @@ from tests.integration.sdk.conftest import TOKEN, configured_agent
 
 KEPT_BACK_AT_2 = ("ai_latency_ms", "ai_input_tokens", "ai_output_tokens")
 
+MARK = "\npayloads and receipts: "
+
 Start = Callable[..., "subprocess.Popen[str]"]
 
 
@@ -33,8 +35,10 @@ def await_round(process: "subprocess.Popen[str]") -> None:
 
 def flushed(process: "subprocess.Popen[str]") -> list[tuple[dict[str, Any], dict[str, Any]]]:
     out, errors = process.communicate(timeout=120)
-    assert out, errors
-    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = json.loads(out.splitlines()[-1])
+    assert MARK in out, errors
+    pairs: list[tuple[dict[str, Any], dict[str, Any]]] = json.loads(
+        out.partition(MARK)[2].splitlines()[0]
+    )
     return pairs
 
 

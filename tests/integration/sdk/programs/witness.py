@@ -63,7 +63,7 @@ def main(endpoint: str, key: str, tenant: str, level: str, rounds: str) -> None:
             time.sleep(0.01)
         print("flushed", len(flushed), flush=True)
     witness.stop()
-    print(json.dumps(flushed))
+    print("\npayloads and receipts:", json.dumps(flushed))  # the SDK prints lines of its own
 
 
 if __name__ == "__main__":
