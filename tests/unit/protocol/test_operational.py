@@ -81,7 +81,7 @@ def test_what_is_no_identifier_is_refused(value: object) -> None:
 def test_the_documented_patterns_are_those_of_the_code() -> None:
     """docs/protocol.md 6.2 gives each pattern as it is."""
     section = _DOCUMENT.read_text().split("### 6.2 ")[1].split("### 6.3 ")[0]
-    documented = {}
+    documented: dict[str, str] = {}
     for line in section.splitlines():
         cells = re.findall(r"`([^`]+)`", line)
         if line.startswith("| `"):
