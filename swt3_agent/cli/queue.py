@@ -11,6 +11,10 @@ from swt3_agent.daemon.operations import queue_of, tell
 from swt3_agent.errors import UsageError
 
 TIMEOUT_S = 30.0
+_NO_LANE = {
+    "none": "delivery    no ledger is configured",
+    "not-running": "delivery    no agent runs; this is what its log says",
+}
 _NUMBER = re.compile("[0-9]{1,19}")
 
 
@@ -67,25 +71,33 @@ def queue_lines(queue: dict[str, Any]) -> list[str]:
     """``queue`` (docs/formats.md, "JSON") for a person: a label and a fact on each line."""
     exceptions = f"of them {queue['refused']} refused and {queue['withheld']} withheld"
     lines = [
-        f"ledger      {queue['ledger'] or 'none that this shows'}, lane {queue['lane']}",
+        *(delivery_lines(queue) or [_NO_LANE[queue["lane"]]]),
         f"waiting     {queue['backlog']} records"
         + (f", the oldest since {_time(queue['oldest'])}" if queue["oldest"] else ""),
-        f"delivered   last at {_time(queue['last_success'])}",
         f"settled     {queue['settled']} records, {exceptions}",
     ]
     if queue["differing"]:
         lines.append(f"verdicts    {queue['differing']} of the ledger are not this agent's")
-    if error := queue["error"]:
-        lines.append(
-            f"error       {error['code']} since {_time(error['since'])}: {error['detail']}"
-        )
-        lines.append(f"            remedy: {error['remedy']}")
     lines += [
         f"refused     record {one['record']}: {one['error']} (receipt {one['receipt']})"
         for one in queue["refused_records"]
     ]
     if more := queue["refused"] - len(queue["refused_records"]):
         lines.append(f"            and {more} more")
+    return lines
+
+
+def delivery_lines(delivery: dict[str, Any]) -> list[str]:
+    """How delivery stands, and what hinders it; nothing where nothing is delivered."""
+    if delivery["lane"] in ("none", "not-running"):
+        return []
+    last = f"last delivered to {delivery['ledger']} at {_time(delivery['last_success'])}"
+    lines = [f"delivery    {delivery['lane']}, {delivery['backlog']} records wait, {last}"]
+    if error := delivery["error"]:
+        lines.append(
+            f"            {error['code']} since {_time(error['since'])}: {error['detail']}"
+        )
+        lines.append(f"            remedy: {error['remedy']}")
     return lines
 
 

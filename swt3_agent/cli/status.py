@@ -5,6 +5,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.queue import delivery_lines
 from swt3_agent.cli.text import printable, show
 from swt3_agent.daemon.operations import status_of
 
@@ -41,6 +42,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         *_head_trouble(log),
         *_intake(status["intake"]),
         *_custody(status["custody"]),
+        *delivery_lines(status["delivery"]),
         *_airgap(status["airgap"]),
     ]
     for collector in status["collectors"]:

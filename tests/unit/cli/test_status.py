@@ -21,6 +21,9 @@ STATUS: dict[str, Any] = {
     "findings": [],
     "intake": None,
     "custody": None,
+    "delivery": {"lane": "none"},
+    "airgap": {"last_export": None},
+    "coverage": {"required": 0},
 }
 
 
@@ -62,10 +65,8 @@ def test_what_the_intake_took_and_refused_is_counted() -> None:
         "cleared": 2,
         "rejected": {"BUSY": 1, "BAD_FIELD": 3},
     }
-    assert (
-        "intake      5 requests, 40 relayed, 3 quarantined, 2 cleared, rejected: BAD_FIELD 3, BUSY 1"
-        in shown(intake=intake)
-    )
+    took = "intake      5 requests, 40 relayed, 3 quarantined, 2 cleared"
+    assert f"{took}, rejected: BAD_FIELD 3, BUSY 1" in shown(intake=intake)
     assert "rejected: none" in shown(intake={**intake, "rejected": {}})
     assert "intake" not in shown()
 
@@ -79,3 +80,19 @@ def test_custody_is_counted_and_what_hinders_it_is_named() -> None:
     text = shown(custody={**custody, "lack": lack})
     assert "CUSTODY_FULL: there is no room in /x; nothing is forwarded" in text
     assert "remedy: make room" in text
+
+
+def test_what_hinders_delivery_is_named_with_what_to_do() -> None:
+    error = {"code": "LEDGER_NAME", "detail": "not known", "remedy": "mend it", "since": 0}
+    delivery: dict[str, Any] = {
+        "lane": "backing-off",
+        "backlog": 7,
+        "ledger": "ledger.example",
+        "last_success": None,
+        "error": error,
+    }
+    text = shown(delivery=delivery)
+    assert "delivery    backing-off, 7 records wait" in text
+    assert "LEDGER_NAME since 1970-01-01 00:00:00 UTC: not known" in text
+    assert "remedy: mend it" in text
+    assert "delivery" not in shown()
