@@ -64,7 +64,7 @@ def _identity(beginning: Beginning) -> str:
         "#policy_version: '1'",
         "#cycle_id: '2026-Q4'",
         "",
-        "# What may leave: 0 analytics, 1 standard, 2 sensitive, 3 classified (docs/protocol.md 6).",
+        "# What may leave: 0 analytics, 1 standard, 2 sensitive, 3 classified (protocol.md 6)",
         "# Left out: the profile's; without one 3 where there is no ledger, 1 where there is.",
         "#clearing_level: 2" if level is None else f"clearing_level: {level}",
         "",

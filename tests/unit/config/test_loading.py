@@ -2,28 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.config import Config, load_config
+from swt3_agent.config import load_config
 from swt3_agent.errors import ConfigError
-
-SECRET = "axm_live_SECRETMARKER"
-
-
-def written(tmp_path: Path, text: str) -> Path:
-    file = tmp_path / "agent.yaml"
-    file.write_text(text)
-    return file
-
-
-def loaded(tmp_path: Path, text: str, **environ: str) -> Config:
-    return load_config(environ, written(tmp_path, text))
-
-
-def refused(tmp_path: Path, text: str, **environ: str) -> ConfigError:
-    with pytest.raises(ConfigError) as caught:
-        loaded(tmp_path, text, **environ)
-    assert caught.value.exit_code == 78
-    assert "SECRETMARKER" not in f"{caught.value} {caught.value.remedy}"
-    return caught.value
+from tests.unit.config.support import refused
 
 
 def test_without_file_or_environment_nothing_may_leave_the_node() -> None:
