@@ -131,7 +131,7 @@ agent:
   #models:
   #  - name: llama-70b
   #    path: /models/llama-70b
-  #    approved: 0000000000000000000000000000000000000000000000000000000000000000
+  #    approved: '0000000000000000000000000000000000000000000000000000000000000000'
 
   # How many accelerators this node must have; one that is gone is a FAIL.
   #gpu:
