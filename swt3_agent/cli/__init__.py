@@ -37,6 +37,7 @@ VERBS = (
     Verb("queue", "show what waits for the ledger and what it refused", "agent"),
     Verb("prove", "write a proof of one record that can be verified anywhere", "agent"),
     Verb("merkle", "show the root of a day's anchors, or prove one to be among them", "agent"),
+    Verb("history", "show which weights were on which GPUs since when, and what changed", "agent"),
     Verb("verify", "judge a proof or a bundle, offline", "verify"),
     Verb("export", "write a range of the log to a file that can be verified anywhere", "agent"),
     Verb("import-receipts", "settle what an importer signed for", "agent"),

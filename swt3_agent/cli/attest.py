@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "collectors",
         nargs="*",
         metavar="COLLECTOR",
-        help="host, platform, gpu, environment, weights (all)",
+        help="host, platform, gpu, environment, weights, audit (all, the audit where a day is due)",
     )
 
 

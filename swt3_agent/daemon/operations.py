@@ -16,6 +16,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.custody import custody_view, rotate_custody
+from swt3_agent.daemon.history import Question, history, stopped_history
 from swt3_agent.daemon.merkle import merkle, stopped_merkle
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
@@ -48,6 +49,9 @@ def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, co
         "quote": lambda nonce: quote(node, nonce),
         "custody": lambda: custody_view(node),
         "custody_rotate": lambda: rotate_custody(node),
+        "history": lambda **question: history(
+            node.journal, node.catalogue, node.evidence, Question(**question)
+        ),
         "merkle": lambda date, fingerprint: merkle(node.days, date, fingerprint),
         "queue": lambda: queue_view(node),
         "queue_retry": lambda records: retry(node, records),
@@ -107,6 +111,14 @@ def merkle_of(
         found: dict[str, Any] = control.call(control_socket, "merkle", arguments, timeout_s)
         return found
     return stopped_merkle(config, date, fingerprint)
+
+
+def history_of(config: Config, question: Mapping[str, Any], timeout_s: float) -> dict[str, Any]:
+    """What the log says over time; where no daemon runs, it is read without starting the node."""
+    if control_socket := _daemon_of(config):
+        found: dict[str, Any] = control.call(control_socket, "history", question, timeout_s)
+        return found
+    return stopped_history(config, Question(**question))
 
 
 def queue_of(config: Config, timeout_s: float) -> dict[str, Any]:
