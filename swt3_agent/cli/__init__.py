@@ -33,6 +33,7 @@ VERBS = (
     Verb("run", "run the agent until it is told to stop", "agent"),
     Verb("attest", "collect, judge and record the state of this machine now", "agent"),
     Verb("status", "show the agent, its log and its collectors", "agent"),
+    Verb("doctor", "find what keeps the agent from its work, and say what to do", "agent"),
     Verb("log", "print the records of the log", "agent"),
     Verb("queue", "show what waits for the ledger and what it refused", "agent"),
     Verb("prove", "write a proof of one record that can be verified anywhere", "agent"),

@@ -20,6 +20,7 @@ from swt3_agent.daemon.history import Question, history, stopped_history
 from swt3_agent.daemon.merkle import merkle, stopped_merkle
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry, stopped_queue_view
+from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.receipts import import_receipts
 from swt3_agent.daemon.views import attestation_view, status_view, stopped_view
 from swt3_agent.errors import RemoteError, StateError, TpmError, UsageError
@@ -40,10 +41,13 @@ Ask = Callable[[str, Mapping[str, Any]], Any]
 """An operation by name, with its arguments; its answer."""
 
 
-def operations(node: Node, intake: IntakeCounters | None = None) -> dict[str, control.Operation]:
-    """The questions that ``node`` answers, by name."""
+def operations(
+    node: Node, intake: Callable[[], IntakeCounters] | None = None
+) -> dict[str, control.Operation]:
+    """The questions that ``node`` answers, by name; ``intake`` None where it takes no anchors."""
     return {
-        "status": lambda: status_view(node, intake),
+        "status": lambda: status_view(node, intake and intake()),
+        "readiness": lambda: readiness_view(node, discreet=False),
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),

@@ -22,7 +22,7 @@ from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.daemon.http_server import HttpServer
 from swt3_agent.daemon.metrics import registry
 from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.readiness import unready
+from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.sockets import Sockets
 from swt3_agent.daemon.times import iso_time
 from swt3_agent.relay.counters import IntakeCounters
@@ -102,20 +102,6 @@ def health_view(node: Node, *, discreet: bool) -> dict[str, Any]:
         "accelerator_count": hardware.get("accelerator_count"),
         "gpu_count": hardware.get("gpu_count"),
         "pending": node.settlements.backlog().records if connected else 0,
-    }
-
-
-def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
-    """``ready`` and the reasons why not; ``discreet`` leaves only their codes."""
-    reasons = unready(node)
-    if discreet:
-        return {"ready": not reasons, "reasons": [{"code": reason.code} for reason in reasons]}
-    return {
-        "ready": not reasons,
-        "reasons": [
-            {"code": reason.code, "detail": reason.detail, "remedy": reason.remedy}
-            for reason in reasons
-        ],
     }
 
 

@@ -6,6 +6,7 @@ well, its log takes records and its TPM signs them, and what must leave it does.
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.collect.platform import PlatformCollector
@@ -42,6 +43,20 @@ def unready(node: Node) -> list[Reason]:
         *_delivery(node, now_ms),
         *_quarantine(node, now_ms),
     ]
+
+
+def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
+    """``ready`` and the reasons why not; ``discreet`` leaves only their codes."""
+    reasons = unready(node)
+    if discreet:
+        return {"ready": not reasons, "reasons": [{"code": reason.code} for reason in reasons]}
+    return {
+        "ready": not reasons,
+        "reasons": [
+            {"code": reason.code, "detail": reason.detail, "remedy": reason.remedy}
+            for reason in reasons
+        ],
+    }
 
 
 def _journal(node: Node) -> Iterator[Reason]:

@@ -1,0 +1,117 @@
+"""Every check, in the order in which they are shown."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from swt3_agent.collect.gpu.collector import GpuCollector
+from swt3_agent.config import Config, Examination
+from swt3_agent.daemon.collectors import watched_collectors
+from swt3_agent.daemon.control import call
+from swt3_agent.daemon.doctor import places, software
+from swt3_agent.daemon.doctor.finding import (
+    Finding,
+    failure,
+    good,
+    run_check,
+    warning,
+)
+from swt3_agent.daemon.doctor.ledger import check_ledger
+from swt3_agent.daemon.doctor.machine import check_clock, check_gpus, check_tpm
+from swt3_agent.daemon.views import stopped_view
+from swt3_agent.errors import AgentError, StateError
+from swt3_agent.store.state import Holder, Layout, StateDirectory, existing_layout
+
+DAEMON_TIMEOUT_S = 10.0
+
+
+def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """All findings about this machine for the configuration that ``found`` is about."""
+    yield from software.check_python()
+    yield from software.check_modules()
+    yield from software.check_loader(environ, "this command")
+    yield from check_settings(found)
+    config = found.config
+    if config is None:
+        return
+    holder = _holder(config)
+    control = _control(config, holder)
+    if holder is not None and holder.pid is not None:
+        pid = holder.pid
+        yield from run_check(
+            "software", lambda: software.check_loader(software.environment_of(pid), "the agent")
+        )
+    yield from run_check("state", lambda: places.check_state(config.state_dir))
+    yield from run_check("keys", lambda: places.check_keys(Layout(config.state_dir)))
+    yield from places.check_groups()
+    yield from run_check(
+        "intake", lambda: places.check_intake(config.socket, running=control is not None)
+    )
+    if control is None:  # a daemon knows better, and holds it
+        user = places.AGENT_USER if os.geteuid() == 0 else None
+        yield from run_check("tpm", lambda: check_tpm(config.tpm, user))
+    yield from run_check("gpu", lambda: _check_gpus(config))
+    yield from check_clock()
+    if config.ledger is not None:
+        ledger = config.ledger
+        yield from run_check("ledger", lambda: check_ledger(ledger))
+    yield from run_check("agent", lambda: check_agent(config, control))
+
+
+def check_settings(found: Examination) -> Iterator[Finding]:
+    """What is wrong with the configuration, and what its author should know."""
+    subject = "settings"
+    for problem in found.problems:
+        yield failure(subject, problem.code, problem.message, problem.remedy)
+    for lack in found.lacks:
+        # This user need not have the secrets of the agent's.
+        yield warning(subject, lack.code, lack.message, lack.remedy)
+    for text in found.warnings:
+        yield warning(subject, "CONFIG_WARNING", text, "see `swt3-agent config check`")
+    if found.config is not None and not found.lacks:
+        yield good(subject, f"{found.source}: nothing is wrong")
+
+
+def check_agent(config: Config, control: Path | None) -> Iterator[Finding]:
+    """What the daemon that answers at ``control`` has against its readiness; where none runs,
+    whether its log can be read. Raises AgentError."""
+    subject = "agent"
+    if control is not None:
+        answer = call(control, "readiness", {}, DAEMON_TIMEOUT_S)
+        for reason in answer["reasons"]:
+            yield failure(subject, reason["code"], reason["detail"], reason["remedy"])
+        if answer["ready"]:
+            yield good(subject, "it runs and is ready")
+        return
+    remedy = "systemctl start swt3-agent"
+    try:
+        existing_layout(config.state_dir)
+    except StateError as error:
+        if error.code != "STATE_ABSENT":
+            raise
+        yield warning(subject, "AGENT_STOPPED", "it has never run here", remedy)
+        return
+    size = stopped_view(config)["log"]["tree_size"]
+    detail = f"it does not run; its log of {size} records can be read"
+    yield warning(subject, "AGENT_STOPPED", detail, remedy)
+
+
+def _check_gpus(config: Config) -> Iterator[Finding]:
+    for watched in watched_collectors(config, None):
+        if watched.collector.name == GpuCollector.name:
+            yield from check_gpus(watched.collector, config.gpu.expected)
+
+
+def _holder(config: Config) -> Holder | None:
+    try:
+        return StateDirectory.peek(config.state_dir)
+    except AgentError:  # the check of the state directory says why
+        return None
+
+
+def _control(config: Config, holder: Holder | None) -> Path | None:
+    """Where the daemon answers, if one runs; who may not look into its state may ask it still."""
+    if holder is not None:
+        return None if holder.control is None else Path(holder.control)
+    hidden = not os.access(config.state_dir, os.R_OK | os.X_OK)
+    return config.control_socket if hidden and config.control_socket.exists() else None
