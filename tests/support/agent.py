@@ -27,9 +27,10 @@ class AgentProcess:
         tcti: str = "none",
         *,
         arguments: Sequence[str] = (),
+        wrapper: Sequence[str] = (),
         **environment: str,
     ) -> None:
-        """``arguments`` are those of `run`."""
+        """``arguments`` are those of `run`; ``wrapper`` are words before every command."""
         self.root = root
         self.log = root / "agent.log"  # a file: a pipe that nobody reads would stop the daemon
         self.state_dir = root / "state"
@@ -44,6 +45,7 @@ class AgentProcess:
             **environment,
         }
         self._arguments = arguments
+        self._wrapper = wrapper
         self._process: subprocess.Popen[bytes] | None = None
         self._notify: socket.socket | None = None
 
@@ -143,7 +145,7 @@ class AgentProcess:
 
     def command(self, *arguments: str) -> list[str]:
         """A verb of the command line as a program to start."""
-        return [sys.executable, "-m", "swt3_agent", *arguments]
+        return [*self._wrapper, sys.executable, "-m", "swt3_agent", *arguments]
 
     def cli(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run a verb of the command line in the same environment."""
