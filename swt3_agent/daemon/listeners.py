@@ -6,7 +6,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon.http_server import HttpServer
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.sockets import Sockets
-from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.counters import IntakeCounters, total
 from swt3_agent.relay.http_app import MAX_BODY_BYTES, DayLookups, HttpIntake
 from swt3_agent.relay.http_guard import Guard
 from swt3_agent.relay.intake import IntakeServer
@@ -66,6 +66,10 @@ class Listeners:
         self.intake.reconfigure(config.clearing_level, self._sentinel(config))
         for intake, _ in self._http:
             intake.raise_level(config.clearing_level)
+
+    def total(self) -> IntakeCounters:
+        """What all of them took and refused, as of now."""
+        return total(self.counters.values())
 
     async def start(self) -> None:
         """Take records from now on."""

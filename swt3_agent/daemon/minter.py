@@ -1,10 +1,9 @@
 """In whose name this node mints, as it is configured."""
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
-from swt3_agent.config import Config
+from swt3_agent.config import Config, SigningKey
 from swt3_agent.errors import ConfigError, FormatError
 from swt3_agent.pipeline import Minter
 from swt3_agent.protocol.clearing import MAX_LEVEL
@@ -26,10 +25,17 @@ def minter_of(config: Config) -> Minter:
         _refuse_free_text({**labels, "agent_id": config.agent_id, "signing_key_id": key_id})
     sign = None
     if signing is not None:
-        sign = partial(
-            signature_fields, signing.algorithm, signing.key, signing.key_id, signing.key_version
-        )
+        sign = _signer(signing)
     return Minter(config.tenant, config.clearing_level, config.agent_id, labels, sign)
+
+
+def _signer(key: SigningKey) -> Callable[[str, str | None], Mapping[str, object]]:
+    def sign(fingerprint: str, agent_id: str | None) -> Mapping[str, object]:
+        return signature_fields(
+            key.algorithm, key.key, key.key_id, key.key_version, fingerprint, agent_id
+        )
+
+    return sign  # not a partial: that would show the key to whoever prints it
 
 
 def _labels(config: Config) -> Mapping[str, object]:

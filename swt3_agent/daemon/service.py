@@ -70,7 +70,7 @@ async def _serve(
     sink = CatalogedJournal(node.journal, node.catalogue, node.custody)
     listeners = Listeners(node, sockets, sink)
     node.gaps = gaps = GapRecorder(node.journal, listeners.counters)
-    control = ControlServer(sockets.control, operations(node, listeners.intake.counters))
+    control = ControlServer(sockets.control, operations(node, listeners.total))
     ops = ops_servers(node, sockets, list(listeners.counters.values()))
     lines = JsonLines(node.journal, lambda: node.config)
     scheduler = scheduler_of(node)

@@ -123,6 +123,7 @@ def _intake_view(counters: IntakeCounters) -> dict[str, Any]:
         "quarantined": counters.quarantined,
         "cleared": counters.cleared,
         "rejected": rejected,
+        "violations": dict(counters.violations),
     }
 
 

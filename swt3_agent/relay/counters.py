@@ -1,7 +1,8 @@
 """What the intake has seen and done since it started, for status and metrics."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 
 from swt3_agent.relay.answers import Code
 
@@ -28,3 +29,12 @@ class IntakeCounters:
     dropped: int = 0
     rejected: Counter[Code] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
+
+
+def total(listeners: Iterable[IntakeCounters]) -> IntakeCounters:
+    """What several listeners have seen and done together, as of now."""
+    sums = IntakeCounters()
+    for counters in listeners:
+        for one in fields(IntakeCounters):
+            setattr(sums, one.name, getattr(sums, one.name) + getattr(counters, one.name))
+    return sums
