@@ -1,0 +1,286 @@
+"""The chain of heads over boots, resets, lost quotes and clocks, with heads made of paper."""
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+import pytest
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.bundle import Head, HeadQuoteText
+from swt3_agent.protocol.checkpoint import CheckpointNote, extended, signed_note
+from swt3_agent.verify.bundle.heads import HeadChain
+from tests.support.forge import (
+    AK,
+    BOOT_PCRS,
+    LOG_ID,
+    NODE_ID,
+    OTHER_AK,
+    UTC_MS,
+    Quote,
+    ak_public,
+    sign,
+    spki,
+)
+
+RESET = bytes(32)
+
+
+@dataclass
+class Paper:
+    """A node that makes heads one after another; change what it is before each."""
+
+    boot: str = "boot-1"
+    resets: int = 7
+    restarts: int = 0
+    clock_ms: int = 1_000_000
+    utc_ms: int = UTC_MS
+    value: bytes = RESET
+    size: int = 0
+    previous: bytes = RESET
+    seq: int = 0
+    key: object = field(default=AK)
+
+    def head(self, *, signed: bool = True, extends: bool = True, **quote: int) -> Head:
+        self.size += 1
+        self.seq = self.size
+        note = CheckpointNote(
+            NODE_ID, LOG_ID, self.size, bytes(32), self.utc_ms, self.boot, self.previous, 0
+        )
+        body = note.body()
+        self.previous = note.digest()
+        before = self.value
+        if extends:
+            self.value = extended(before, body)
+        if not signed:
+            return Head(self.seq, body.decode())
+        pcrs = {index: sha256(b"pcr %d" % index).digest() for index in BOOT_PCRS}
+        pcrs[13] = self.value
+        self.clock_ms += 10_000
+        self.utc_ms += 10_000
+        said = Quote(clock_ms=self.clock_ms, resets=self.resets, restarts=self.restarts)
+        attest = said.attest(body, pcrs)
+        key = self.key
+        text = signed_note(body, attest, sign(key, attest), spki(key))  # type: ignore[arg-type]  # a key
+        values = {str(index): value.hex() for index, value in pcrs.items()}
+        return Head(self.seq, text.decode(), HeadQuoteText(before.hex(), values))
+
+    def reboot(self, *, resets: int = 1) -> None:
+        self.boot = f"boot-{int(self.boot[5:]) + 1}"
+        self.resets += resets
+        if resets:
+            self.value = RESET
+            self.restarts = 0
+
+
+def chain() -> HeadChain:
+    return HeadChain.of(NODE_ID, LOG_ID, [ak_public()], 13)
+
+
+def seen(*heads: Head) -> HeadChain:
+    made = chain()
+    for head in heads:
+        made.see_head(head)
+    return made
+
+
+def refused(*heads: Head) -> str:
+    with pytest.raises(FormatError) as error:
+        seen(*heads)
+    return error.value.code
+
+
+def codes(made: HeadChain) -> list[str]:
+    return [found.code for found in made.irregularities]
+
+
+def test_heads_of_one_boot_follow_each_other() -> None:
+    node = Paper()
+    made = seen(*[node.head() for _ in range(4)])
+    assert (made.count, made.signed, codes(made)) == (4, 4, [])
+
+
+def test_a_hidden_head_is_found() -> None:
+    node = Paper()
+    first, _, third = node.head(), node.head(), node.head()
+    assert refused(first, third) == "HEAD_PREVIOUS"
+
+
+def test_a_head_that_only_the_register_knows_is_found() -> None:
+    node = Paper()
+    first = node.head()
+    node.value = extended(node.value, b"another history")
+    assert refused(first, node.head()) == "HEAD_CHAIN"
+
+
+def test_a_note_extended_and_never_quoted_explains_the_register() -> None:
+    node = Paper()
+    made = seen(node.head(), node.head(signed=False), node.head(signed=False, extends=False))
+    made.see_head(node.head())
+    assert (made.count, made.signed, codes(made)) == (4, 2, [])
+
+
+def test_a_reboot_begins_a_chain_at_the_reset_value() -> None:
+    node = Paper()
+    heads = [node.head()]
+    node.reboot()
+    made = seen(*heads, node.head(), node.head())
+    assert (made.resets, codes(made)) == (1, [])
+
+
+def test_a_chain_that_begins_elsewhere_is_in_doubt() -> None:
+    node = Paper(value=b"\1" * 32)
+    assert codes(seen(node.head(), node.head())) == ["LOG_PCR_START"]
+    node = Paper()
+    first = node.head()
+    node.reboot()
+    node.value = b"\1" * 32
+    assert codes(seen(first, node.head())) == ["LOG_PCR_START"]
+
+
+def test_a_boot_that_the_log_does_not_know_is_in_doubt() -> None:
+    node = Paper()
+    first = node.head()
+    node.reboot(resets=2)
+    made = seen(first, node.head())
+    assert codes(made) == ["RESETS_UNACCOUNTED"]
+    assert made.irregularities[0].decides
+
+
+def test_a_boot_without_a_head_is_accounted_for_by_its_record() -> None:
+    node = Paper()
+    made = seen(node.head())
+    node.reboot()
+    made.see_boot(node.boot)
+    node.reboot()
+    made.see_head(node.head())
+    assert codes(made) == []
+
+
+def test_a_kexec_is_said_and_its_chain_goes_on() -> None:
+    node = Paper()
+    first = node.head()
+    node.reboot(resets=0)
+    made = seen(first, node.head())
+    assert codes(made) == ["BOOT_WITHOUT_TPM_RESET"]
+    assert not made.irregularities[0].decides
+    node.reboot(resets=0)
+    node.value = RESET
+    with pytest.raises(FormatError, match="leads the log PCR"):
+        made.see_head(node.head())
+
+
+def test_a_reset_under_a_running_system_is_refused() -> None:
+    node = Paper()
+    first = node.head()
+    node.resets += 1
+    node.value = RESET
+    assert refused(first, node.head()) == "HEAD_RESET"
+
+
+@pytest.mark.parametrize("change", [{"clock_ms": 1}, {"restarts": -1}])
+def test_a_clock_that_falls_within_a_boot_is_refused(change: dict[str, int]) -> None:
+    node = Paper(restarts=3)
+    first = node.head()
+    node.clock_ms = change.get("clock_ms", node.clock_ms)
+    node.restarts += change.get("restarts", 0)
+    assert refused(first, node.head()) == "HEAD_CLOCK"
+
+
+def test_resets_that_fall_are_refused() -> None:
+    node = Paper()
+    first = node.head()
+    node.reboot(resets=-1)
+    assert refused(first, node.head()) == "HEAD_CLOCK"
+
+
+def test_a_clock_may_lag_after_a_reset_and_no_further() -> None:
+    node = Paper(clock_ms=10_000_000)
+    first = node.head()
+    node.reboot()
+    node.clock_ms -= 2**22
+    assert codes(seen(first, node.head())) == []
+    node = Paper(clock_ms=10_000_000)
+    first = node.head()
+    node.reboot()
+    node.clock_ms -= 2**22 + 20_000
+    assert refused(first, node.head()) == "HEAD_CLOCK"
+
+
+def test_a_node_clock_that_is_set_is_said() -> None:
+    node = Paper()
+    first = node.head()
+    node.utc_ms -= 3_600_000
+    made = seen(first, node.head())
+    assert codes(made) == ["CLOCK_STEP"]
+    assert "-3600000 ms" in made.irregularities[0].detail
+
+
+def test_a_head_of_another_key_is_refused() -> None:
+    node = Paper()
+    first = node.head()
+    node.key = OTHER_AK
+    assert refused(first, node.head()) == "NOTE_KEY_ID"
+
+
+def test_a_head_without_what_it_takes_to_check_it_is_refused() -> None:
+    head = Paper().head()
+    assert refused(Head(head.seq, head.checkpoint)) == "HEAD_QUOTE"
+
+
+def test_a_quote_twice_or_of_another_note_is_refused() -> None:
+    node = Paper()
+    first, second = node.head(), node.head()
+    assert second.quote is not None
+    made = seen(first)
+    with pytest.raises(FormatError) as error:
+        made.see_quote(second.checkpoint.encode(), b"", {})
+    assert error.value.code == "HEAD_QUOTE"
+
+
+def test_sizes_do_not_fall_and_do_not_exceed_the_record() -> None:
+    node = Paper()
+    first = node.head()
+    node.size = -1
+    assert refused(first, node.head(signed=False)) == "HEAD_SIZE"
+    head = Paper().head(signed=False)
+    assert refused(Head(0, head.checkpoint)) == "HEAD_SIZE"
+
+
+def test_heads_before_the_range_replay_from_the_reset() -> None:
+    node = Paper()
+    earlier = [node.head() for _ in range(3)]
+    digests = b"".join(
+        sha256(h.checkpoint.split("\n\n")[0].encode() + b"\n").digest() for h in earlier
+    )
+    made = chain()
+    made.begin(earlier[-1], RESET + digests)
+    made.see_head(node.head())
+    assert (made.count, codes(made)) == (1, [])
+    for wrong in (RESET + digests[:-32], RESET + digests[32:], b"\1" * 32 + digests):
+        with pytest.raises(FormatError) as error:
+            chain().begin(earlier[-1], wrong)
+        assert error.value.code == "HEAD_CHAIN"
+
+
+def test_heads_before_the_range_must_be_there_within_a_boot_only() -> None:
+    node = Paper()
+    earlier = node.head()
+    made = chain()
+    made.begin(earlier, b"")
+    with pytest.raises(FormatError, match="are not here"):
+        made.see_head(node.head())
+    node = Paper()
+    earlier = node.head()
+    node.reboot()
+    made = chain()
+    made.begin(earlier, b"")
+    made.see_head(node.head())
+    assert codes(made) == []
+
+
+def test_an_unsigned_log_is_a_chain_of_notes() -> None:
+    node = Paper()
+    made = HeadChain.of(NODE_ID, LOG_ID, [], None)
+    for _ in range(3):
+        made.see_head(node.head(signed=False))
+    assert (made.count, made.signed) == (3, 0)
