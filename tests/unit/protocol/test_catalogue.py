@@ -7,7 +7,7 @@ from swt3_agent.protocol.catalogue import CATALOGUE, is_judged
 from swt3_agent.protocol.fingerprint import check_procedure
 from swt3_agent.protocol.procedures import PROCEDURES, judge
 
-GUIDE = [
+GUIDE = (
     "AI-INF.1",
     "AI-MDL.1",
     "AI-MDL.6",
@@ -23,7 +23,7 @@ GUIDE = [
     "AI-MARK.1",
     "AI-AUDIT.1",
     "AI-DATA.1",
-]
+)
 """Those of the published guide for AI factories, section 6."""
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
 
