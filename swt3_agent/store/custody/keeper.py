@@ -251,7 +251,7 @@ class Custody:
         """Files in the spool, oldest first; one that is only on its way has a name with a dot."""
         try:
             names = [path for path in self._spool.directory.iterdir() if path.name[0] != "."]
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
         return sorted(names)
 

@@ -79,16 +79,20 @@ class LogShelf:
 
     def adopt(self, file: Path) -> None:
         """Copy a file whole, under its own name: no two files share one."""
-        target = self._directory / file.name
         temporary = self._directory / f".{file.name}{TEMPORARY_SUFFIX}"
         temporary.unlink(missing_ok=True)
-        fd = create_private(temporary)
         try:
-            write_all(fd, file.read_bytes(), 0)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.rename(target)
+            fd = create_private(temporary)
+            try:
+                write_all(fd, file.read_bytes(), 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            temporary.rename(self._directory / file.name)
+        except OSError:
+            with suppress(OSError):
+                temporary.unlink()  # on a full disk it would be in the way of what is smaller
+            raise
         sync_directory(self._directory)
 
     def settle(self) -> None:
