@@ -1,6 +1,6 @@
 """What waits for the ledger, what it refused, and orders to the lane (docs/formats.md, "JSON")."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 from swt3_agent.config import Config
@@ -53,25 +53,21 @@ def stopped_queue_view(config: Config) -> dict[str, Any]:
 
 
 def retry(node: Node, records: Sequence[int] | None) -> dict[str, int]:
-    """Have ``records``, which were refused, sent again; None means all of them.
+    """Have ``records``, which were refused, sent again; None means all, the newest first.
 
     Raises UsageError ``NO_LEDGER``, ``NOT_REFUSED``.
     """
     if node.delivery is None:
         raise _no_ledger()
-    total = node.settlements.counts.refused
-    refused = {found.receipt.seq for found in node.settlements.refused(total)}
-    wanted = sorted(refused if records is None else records)
-    for seq in wanted:
-        if seq not in refused:
-            raise UsageError(
-                "NOT_REFUSED",
-                f"record {seq} is not one that was refused",
-                remedy="see `swt3-agent queue` for those that are",
-            )
-    now = wanted[:MOST_RETRIED]
-    node.delivery.retry(now)
-    return {"retried": len(now), "left": len(wanted) - len(now)}
+    settlements = node.settlements
+    total = settlements.counts.refused
+    if records is None:
+        records = [found.receipt.seq for found in settlements.refused(MOST_RETRIED)]
+    else:
+        _refuse_others(records, settlements.still_refused(records))
+        total = len(records)
+    node.delivery.retry(records)
+    return {"retried": len(records), "left": total - len(records)}
 
 
 def resume(node: Node) -> dict[str, Any]:
@@ -126,6 +122,16 @@ def _refusal(found: Refusal) -> dict[str, Any]:
         "source": found.source,
         "receipt": found.record,
     }
+
+
+def _refuse_others(records: Sequence[int], refused: Container[int]) -> None:
+    for seq in records:
+        if seq not in refused:
+            raise UsageError(
+                "NOT_REFUSED",
+                f"record {seq} is not one that was refused",
+                remedy="see `swt3-agent queue` for those that are",
+            )
 
 
 def _no_ledger() -> UsageError:

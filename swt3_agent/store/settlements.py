@@ -9,7 +9,7 @@ has to be counted again at a start.
 import threading
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -120,22 +120,46 @@ class Settlements:
 
         Raises JournalError.
         """
-        seq, content = self._last
-        remaining = min(limit, content.counts.refused)
+        limit = min(limit, self.counts.refused)
         found: list[Refusal] = []
         answered: set[int] = set()  # by a newer record
-        if seq is not None and not content.tells_of_refused:
-            seq = content.refusals
-        while seq is not None and len(found) < remaining:
-            content = read_receipts(self._journal, seq)
+        for seq, content in self._exceptions():
+            if len(found) >= limit:
+                break
             for receipt in reversed(content.receipts):
                 if receipt.seq not in answered:
                     if not receipt.ok:
                         found.append(Refusal(receipt, content.by, content.source, seq))
                     if content.again:
                         answered.add(receipt.seq)
+        return found[:limit]
+
+    def still_refused(self, seqs: Iterable[int]) -> set[int]:
+        """Those of the records ``seqs`` that were refused and not accepted since.
+
+        Raises JournalError.
+        """
+        unknown = set(seqs)
+        refused: set[int] = set()
+        for _, content in self._exceptions() if self.counts.refused else ():
+            if not unknown:
+                break
+            for receipt in content.receipts:
+                if receipt.seq in unknown:
+                    unknown.remove(receipt.seq)
+                    if not receipt.ok:
+                        refused.add(receipt.seq)
+        return refused
+
+    def _exceptions(self) -> Iterator[tuple[int, ReceiptRecord]]:
+        """The RECEIPT records that refuse a record or answer anew to one, newest first."""
+        seq, content = self._last
+        if seq is not None and not content.tells_of_refused:
             seq = content.refusals
-        return found[:remaining]
+        while seq is not None:
+            content = read_receipts(self._journal, seq)
+            yield seq, content
+            seq = content.refusals
 
     def backlog(self) -> Backlog:
         """What waits. Raises JournalError."""
@@ -159,9 +183,7 @@ class Settlements:
     def _about_refused(self, settlement: Settlement, cursor: int) -> list[Receipt]:
         """The receipts for records before the cursor that were refused."""
         earlier = [receipt for receipt in settlement.receipts if receipt.seq < cursor]
-        if not earlier or not self.counts.refused:
-            return []
-        refused = {found.receipt.seq for found in self.refused(self.counts.refused)}
+        refused = self.still_refused(receipt.seq for receipt in earlier)
         return [receipt for receipt in earlier if receipt.seq in refused]
 
     def _unsettled(self, settlement: Settlement, cursor: int) -> Sequence[int]:

@@ -151,9 +151,14 @@ def _answer(item: Item, receipt: _Receipt) -> Answer:
 
 
 def _why(error: object) -> str:
+    if isinstance(error, str):
+        return error
     if error is None:
         return "the ledger gave no reason"
-    return error if isinstance(error, str) else msgspec.json.encode(error).decode()
+    try:
+        return msgspec.json.encode(error).decode()
+    except RecursionError:
+        return "the ledger gave a reason that is nested too deep to show"
 
 
 def _excerpt(body: bytes) -> str:
