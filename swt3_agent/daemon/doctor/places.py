@@ -73,7 +73,10 @@ def check_keys(layout: Layout) -> Iterator[Finding]:
 def check_groups(user: str | None = None) -> Iterator[Finding]:
     """Whether the groups of the sockets exist, and whether this user may send anchors."""
     subject = "groups"
-    for group, whom in ((CLIENT_GROUP, "inference processes"), (OPERATORS, "operators")):
+    for group, whom in (
+        (CLIENT_GROUP, "the users of inference processes"),
+        (OPERATORS, "operators"),
+    ):
         try:
             grp.getgrnam(group)
         except KeyError:
