@@ -20,11 +20,11 @@ _BLANK_CHECKSUM = b" " * 8
 
 
 def member_header(name: str, size: int) -> bytes:
-    """The header of a file of ``size`` bytes. Raises FormatError ``TAR_FIELD``."""
+    """The header of a file of ``size`` bytes. Raises FormatError ``BUNDLE_TOO_LARGE``."""
     encoded = name.encode("ascii", "replace")
     if not 0 < len(encoded) <= MAX_NAME or not 0 <= size <= MAX_SIZE:
         raise FormatError(
-            "TAR_FIELD",
+            "BUNDLE_TOO_LARGE",
             f"a member {name[:64]!a} of {size} bytes does not fit a ustar header",
             remedy="export fewer records at once",
         )

@@ -50,4 +50,4 @@ def test_any_bytes_are_refused_or_are_the_header(block: bytes) -> None:
 def test_what_does_not_fit_is_not_written(name: str, size: int) -> None:
     with pytest.raises(FormatError) as refused:
         member_header(name, size)
-    assert refused.value.code == "TAR_FIELD"
+    assert refused.value.code == "BUNDLE_TOO_LARGE"

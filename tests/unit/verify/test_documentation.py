@@ -10,11 +10,14 @@ from swt3_agent.protocol.record import Kind
 ROOT = Path(__file__).parents[3]
 FORMATS = (ROOT / "docs" / "formats.md").read_text()
 SOURCES = [
-    *sorted((ROOT / "swt3_agent" / "verify").glob("*.py")),
-    ROOT / "swt3_agent" / "protocol" / "trust.py",
-    ROOT / "swt3_agent" / "protocol" / "proof.py",
+    *sorted((ROOT / "swt3_agent" / "verify").rglob("*.py")),
+    *(
+        ROOT / "swt3_agent" / "protocol" / f"{name}.py"
+        for name in ("trust", "proof", "bundle", "receipts", "gaps", "ustar")
+    ),
+    ROOT / "swt3_agent" / "daemon" / "receipts.py",
 ]
-CODE = re.compile(r'(?:Error|_refusal|_mismatch|doubt|_parse_error)\(\s*"([A-Z_]+)"')
+CODE = re.compile(r'(?:Error|refusal|_refused|_mismatch|doubt|parse_error|Irregularity)\(\s*"([A-Z_]+)"')
 
 
 def codes() -> set[str]:
