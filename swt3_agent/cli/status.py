@@ -1,6 +1,7 @@
 """``swt3-agent status``: the agent, its log and its collectors at a glance."""
 
 import argparse
+from collections import Counter
 from datetime import datetime, timezone
 from typing import Any
 
@@ -47,11 +48,20 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ]
     for collector in status["collectors"]:
         last = collector["last_run"]
-        outcome = f"{collector['outcome']} at {_time(last)}" if last else "not run yet"
+        outcome = f"{_outcomes(collector)} at {_time(last)}" if last else "not run yet"
         lines.append(f"{collector['name']:<12}{outcome}")
     lines += coverage_lines(status["coverage"])
     findings = (f"finding     {f['code']}: {f['detail']}" for f in status["findings"])
     return [*lines, *findings]
+
+
+def _outcomes(collector: dict[str, Any]) -> str:
+    """What a run came to, those alike counted: "AI-HW.1 PASS, nvlink RECORDED"."""
+    told = Counter(
+        f"{row['procedure_id'] or row['subject']} {row['verdict']}".strip()
+        for row in collector["appraisals"]
+    )
+    return ", ".join(f"{text} ×{count}" if count > 1 else text for text, count in told.items())
 
 
 def coverage_lines(coverage: dict[str, Any]) -> list[str]:

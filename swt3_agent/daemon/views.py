@@ -13,6 +13,7 @@ from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
 from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
+from swt3_agent.daemon.runs import LastRun
 from swt3_agent.daemon.start_records import findings_content
 from swt3_agent.pipeline import Attestation
 from swt3_agent.protocol.checkpoint import parse_body
@@ -89,6 +90,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
                 "interval_s": watched.collector.interval_s,
                 "last_run": None if last is None else last.utc_ms,
                 "outcome": None if last is None else ", ".join(last.outcomes),
+                "appraisals": [] if last is None else _appraisals_view(last),
                 "duration_ms": None if last is None else last.duration_ms,
             }
             for watched in node.watched
@@ -102,6 +104,19 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
         + findings_content(tuple(node.findings)),
         "intake": None if intake is None else _intake_view(intake),
     }
+
+
+def _appraisals_view(last: LastRun) -> list[dict[str, Any]]:
+    """What each outcome of a run is about."""
+    appraisals = (attestation.appraisal for attestation in last.attestations)
+    return [
+        {
+            "procedure_id": appraisal.procedure_id,
+            "subject": appraisal.subject,
+            "verdict": appraisal.outcome.value,
+        }
+        for appraisal in appraisals
+    ]
 
 
 def _lack_view(lack: HeadLack) -> dict[str, Any]:
