@@ -6,7 +6,7 @@ nothing; all of it belongs to one listener and so to one tenant.
 """
 
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from swt3_agent.config import SigningKey, ToolPolicy
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.payload import decode_witness
 from swt3_agent.protocol.signing import ML_DSA_65, sign_fingerprint
-from swt3_agent.relay.answers import Code, Exchange, Outlet, refused
+from swt3_agent.relay.answers import Code, Exchange, Outlet, Rejection, refused
 from swt3_agent.relay.batches import BatchJudgement
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.opaque import OpaqueJudgement
@@ -239,8 +239,8 @@ def _process(peer: Peer) -> Hashable:
     return (peer.uid, None) if peer.start is None else (peer.pid, peer.start)
 
 
-def _recorded(judgement: BatchJudgement, first_seq: int | None) -> bytes:
-    for rejection in judgement.rejections():
+def _recorded(_: BatchJudgement, first_seq: int | None, rejections: Sequence[Rejection]) -> bytes:
+    for rejection in rejections:
         return refused(Code(rejection.code), rejection.error)
     return b'"ok":true,"seq":%d' % (first_seq or 0)
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from swt3_agent.errors import JournalError
-from swt3_agent.relay.answers import Code, Exchange, Outlet, refused, submitted
+from swt3_agent.relay.answers import Code, Exchange, Outlet, Rejection, refused, submitted
 from swt3_agent.relay.batches import (
     BatchJudgement,
     BatchKey,
@@ -44,19 +44,22 @@ _RETRYABLE = frozenset({Code.BUSY, Code.DISK_FULL, Code.RATE_LIMITED, Code.OUTCO
 
 T = TypeVar("T")
 
-Respond = Callable[[BatchJudgement, int | None], bytes]
-"""The answer to a batch that is stored: its judgement, and the number of its first record."""
+Respond = Callable[[BatchJudgement, int | None, Sequence[Rejection]], bytes]
+"""The answer to a batch that is stored: its judgement, the number of its first record, and what was
+not accepted of it."""
 
 _log = logging.getLogger(__name__)
 
 
-def answer_to_submit(judgement: BatchJudgement, first_seq: int | None) -> bytes:
+def answer_to_submit(
+    judgement: BatchJudgement, first_seq: int | None, rejections: Sequence[Rejection]
+) -> bytes:
     """The answer that docs/formats.md, "Intake", gives to ``submit``."""
     return submitted(
         len(judgement.request.payloads),
         first_seq if judgement.accepted else None,
         judgement.accepted,
-        judgement.rejections(),
+        rejections,
     )
 
 
@@ -210,7 +213,8 @@ class Submissions:
         try:
             highest, records = lookup.result()
         except Exception as error:  # noqa: BLE001  # a bug must not leave producers waiting
-            _log.error("a batch could not be looked up", exc_info=error)
+            told = fields(Event.INTERNAL_FAULT)
+            _log.error("a batch could not be looked up %s", told, exc_info=error)
             self._fail(work, Code.BUSY, "the store's index does not answer; nothing was stored")
         else:
             self._memory.learn_highest(key[0], highest)
@@ -226,7 +230,8 @@ class Submissions:
             code = _NOT_STORED.get(error.code, Code.OUTCOME_UNKNOWN)
             self._fail(work, code, error.message)
         except (Exception, CancelledError) as error:  # noqa: BLE001  # as above
-            _log.error("a commit ended in an unforeseen way", exc_info=error)
+            told = fields(Event.INTERNAL_FAULT)
+            _log.error("a commit ended in an unforeseen way %s", told, exc_info=error)
             self._fail(work, Code.OUTCOME_UNKNOWN, "the store failed; send the same batch again")
         else:
             self._settle(work, commit.first_seq)
@@ -251,7 +256,7 @@ class Submissions:
         self._counters.dropped += judgement.dropped
         for rejection in rejections:
             self._counters.rejected[Code(rejection.code)] += 1
-        self._tell(work, work.respond(judgement, first_seq))
+        self._tell(work, work.respond(judgement, first_seq, rejections))
 
     def _tell(self, work: Work, answer: bytes) -> None:
         work.over = True
