@@ -25,7 +25,7 @@ from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Unavailable
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 from swt3_agent.protocol.latency import bucketed
 from swt3_agent.protocol.payload import encode_payload
-from swt3_agent.protocol.procedures import Verdict
+from swt3_agent.protocol.procedures import PROCEDURES, Verdict
 from swt3_agent.protocol.record import Kind
 from swt3_agent.protocol.unique_time import UniqueMilliseconds
 from swt3_agent.store.evidence_store import EvidenceStore
@@ -176,7 +176,7 @@ class Pipeline:
     def _record_appraisal(
         self, appraisal: Appraisal, evidence_record: int, duration_ms: int
     ) -> Attestation:
-        if appraisal.factors is None or appraisal.procedure_id is None:
+        if appraisal.factors is None or appraisal.procedure_id not in PROCEDURES:
             return Attestation(appraisal, None, None, evidence_record, evidence_record, duration_ms)
         minter = self._minter  # one for the whole record, whatever is configured meanwhile
         level = minter.clearing_level

@@ -102,6 +102,21 @@ def test_evidence_is_recorded_by_digest_and_kept_in_full(node: Node) -> None:
     assert "kernel" not in json.dumps(payload)
 
 
+def test_a_procedure_without_a_rule_is_never_minted(node: Node) -> None:
+    unjudged = Appraisal(
+        collector="source",
+        subject="",
+        procedure_id="AI-PERF.1",
+        factors=(1, 1, 0),
+        outcome=Outcome.PASS,
+        root_of_trust=RootOfTrust.SELF_REPORTED,
+        reasons=(),
+    )
+    (attestation,) = node.run(Source(host), lambda _: unjudged)
+    assert (attestation.fingerprint, attestation.token) == (None, None)
+    assert attestation.record == attestation.evidence_record
+
+
 def test_a_failed_claim_is_minted_with_its_reason_and_refers_to_its_evidence(node: Node) -> None:
     (attestation,) = node.run(Source(lambda: NO_TPM), appraise_platform)
     record = node.journal.read(attestation.record)
