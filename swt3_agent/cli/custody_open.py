@@ -35,8 +35,8 @@ class Opened:
     """What a reading of custody files came to.
 
     ``unconfirmed`` counts records whose fingerprint does not follow from what they say: only
-    quarantined ones should be among them. ``missing`` are records of the log without an entry,
-    ``unknown`` entries without a record; None where no log was given.
+    quarantined and opaque ones should be among them. ``missing`` are records of the log without an
+    entry, ``unknown`` entries without a record; None where no log was given.
     """
 
     files: list[dict[str, Any]] = field(default_factory=list)
@@ -237,7 +237,7 @@ def _lines(opened: Opened) -> list[str]:
     if opened.unconfirmed:
         lines.append(
             f"{opened.unconfirmed} of them do not give their fingerprint: the log has these as"
-            " quarantined"
+            " quarantined or opaque"
         )
     for file in opened.files:
         if not file["finished"]:

@@ -34,17 +34,13 @@ def handoff(
 
     ``original`` are the bytes before clearing, ``record_digest`` the SHA-256 of those that the
     journal keeps, ``level`` the clearing level that held. Members that the record does not say are
-    null. Raises FormatError where ``original`` is no JSON object.
+    null: all of them where it is an opaque one, of which only the envelope speaks.
     """
-    fields = strict_json.loads(original, max_bytes=len(original))
-    if not isinstance(fields, dict):
-        raise FormatError(
-            "NOT_JSON", "the original is not an object", remedy="take another copy of the file"
-        )
+    fields = _object(original)
     context = _context(fields.get("ai_context"))
     return {
         "handoff_version": HANDOFF_VERSION,
-        "handoff_type": f"clearing_level_{fields.get('clearing_level')}",
+        "handoff_type": f"clearing_level_{fields.get('clearing_level', level)}",
         "tenant_id": tenant,
         "agent_id": fields.get("agent_id"),
         "timestamp_iso": _time(fields.get("anchor_epoch")),
@@ -120,10 +116,16 @@ def _metadata(fields: Json, context: Json) -> dict[str, object]:
 def _context(value: object) -> Json:
     """The context as an object, where it is one or a text that holds one."""
     if isinstance(value, str):
-        try:
-            value = strict_json.loads(value.encode(), max_bytes=len(value) * 4)
-        except (FormatError, UnicodeEncodeError):
-            return {}
+        return _object(value.encode(errors="replace"))
+    return value if isinstance(value, dict) else {}
+
+
+def _object(data: bytes) -> Json:
+    """The JSON object that ``data`` is; an empty one where it is anything else."""
+    try:
+        value = strict_json.loads(data, max_bytes=len(data))
+    except FormatError:
+        return {}
     return value if isinstance(value, dict) else {}
 
 
