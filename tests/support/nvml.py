@@ -12,11 +12,17 @@ SOURCES = Path(__file__).parent.parent / "nvml"
 MACHINE_VARIABLE = "FAKE_NVML_MACHINE"
 
 
-def build_driver(directory: Path, *, old: bool = False) -> Path:
-    """Compile libnvidia-ml.so.1 into ``directory``; ``old`` lacks what drivers of 2019 lack."""
+def build_driver(directory: Path, *, old: bool = False, machine: str | None = None) -> Path:
+    """Compile libnvidia-ml.so.1 into ``directory``; ``old`` lacks what drivers of 2019 lack.
+
+    ``machine`` is which machine it plays where nothing in its environment says so.
+    """
     library = directory / "libnvidia-ml.so.1"
     warnings = ("-Wall", "-Wextra", "-Werror")
     options = ("-std=c11", "-D_GNU_SOURCE", *warnings, *(["-DOLD_DRIVER"] if old else []))
+    if machine is not None:
+        description = SOURCES / "machines" / f"{machine}.machine"
+        options = (*options, f'-DMACHINE_FILE="{description}"')
     shared = ("-shared", "-fPIC", "-Wl,-soname,libnvidia-ml.so.1", "-o", str(library))
     sources = (str(SOURCES / "nvml.c"), str(SOURCES / "machine.c"))
     subprocess.run(["cc", *options, *shared, *sources], check=True)

@@ -50,6 +50,19 @@ def test_heads_that_fail_are_named_with_since_when_and_why() -> None:
     assert "remedy: see who else uses it" in text
 
 
+def test_a_collector_says_what_each_outcome_is_about_and_counts_those_alike() -> None:
+    told = [
+        {"procedure_id": "AI-MDL.1", "subject": "a", "verdict": "PASS"},
+        {"procedure_id": "AI-MDL.1", "subject": "b", "verdict": "PASS"},
+        {"procedure_id": None, "subject": "nvlink", "verdict": "RECORDED"},
+        {"procedure_id": None, "subject": "", "verdict": "RECORDED"},
+    ]
+    ran = {"name": "gpu", "last_run": 1_785_000_000_000, "outcome": "", "appraisals": told}
+    text = shown(collectors=[ran, {"name": "host", "last_run": None, "appraisals": []}])
+    assert "gpu         AI-MDL.1 PASS ×2, nvlink RECORDED, RECORDED at 2026-" in text
+    assert "host        not run yet" in text
+
+
 def test_unsigned_heads_are_named() -> None:
     text = shown(log={"checkpoint_signed": False})
     assert "UNSIGNED" in text
