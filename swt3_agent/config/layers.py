@@ -4,6 +4,7 @@ From the lowest: the files that ``extends`` names, the profile, the file itself,
 (docs/protocol.md 13). Mappings merge, lists and values replace.
 """
 
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,8 @@ from swt3_agent.errors import ConfigError
 
 MAX_EXTENDS_DEPTH = 10
 MAX_FILES = 64
+
+_HELD_SECRETS = frozenset({"api_key", "signing_key"})
 
 _EITHER = (("api_key", "api_key_env"), ("signing_key", "signing_key_env"))
 """A value or the variable that holds it: who sets the one takes the other back."""
@@ -128,6 +131,8 @@ class _Extending:
         except ConfigError as error:
             self.findings.take(error, name)
             return None
+        if _HELD_SECRETS & set(document) and path.stat().st_mode & stat.S_IROTH:
+            self.findings.warn(f"{name} holds a secret and everybody can read it: chmod 0640")
         document = read_aliases(document, name, self.findings)
         return cleaned(document, FileSettings, name, self.findings)
 

@@ -58,6 +58,14 @@ def test_the_environment_goes_before_the_file_and_that_before_the_credential(
     assert config.ledger.api_key == KEY
 
 
+def test_a_secret_in_a_file_that_everybody_can_read_is_warned_of(tmp_path: Path) -> None:
+    file = written(tmp_path, f"signing_key: {SIGNING}\n")
+    file.chmod(0o644)
+    assert any("chmod 0640" in warning for warning in load_config({}, file).warnings)
+    file.chmod(0o640)
+    assert load_config({}, file).warnings == ()
+
+
 def test_a_credential_without_an_endpoint_only_warns(tmp_path: Path) -> None:
     config = loaded(tmp_path, "", **credentials(tmp_path, ledger_key=KEY))
     assert config.ledger is None
