@@ -10,7 +10,7 @@ from swt3_agent.cli.options import add_config, add_json, add_profile, config_of
 from swt3_agent.config import Config
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.service import run as run_daemon
-from swt3_agent.telemetry import configure_logging, fields
+from swt3_agent.telemetry import Event, configure_logging, fields
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     configure_logging()
     config = config_of(args, complete=True)
     for warning in config.warnings:
-        logger.warning("configuration %s", fields(warning=warning))
+        logger.warning("configuration %s", fields(Event.CONFIG_WARNING, warning=warning))
 
     def load() -> Config:
         return config_of(args, complete=True)

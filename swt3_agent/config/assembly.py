@@ -74,6 +74,7 @@ def assembled(
         ),
         state_dir=Path(agent.state_dir).absolute(),  # verbs find the daemon from any directory
         socket=Path(agent.socket).absolute(),
+        listeners=agent.listeners,
         tpm=agent.tpm,
         intervals=_intervals(settings, merged, findings),
         gpu=agent.gpu,

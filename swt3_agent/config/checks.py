@@ -14,6 +14,7 @@ from swt3_agent.config.settings import (
     HttpSettings,
     Intervals,
     LedgerSettings,
+    ListenerSettings,
     ModelSettings,
     OpsSettings,
     TpmSettings,
@@ -34,6 +35,7 @@ _MAX_BATCH_RECORDS = 1000
 _BATCH_BYTES = (64 * 1024, 4 * 1024 * 1024)
 _CUSTODY_FORMATS = ("log", "files")
 _STAGES = ("design", "development", "testing", "deployment", "monitoring", "decommission")
+_LISTENER = re.compile("[a-z][a-z0-9-]{0,31}")
 _DIGEST = re.compile("[0-9a-f]{64}")
 
 
@@ -61,6 +63,7 @@ def check_settings(settings: FileSettings, findings: Findings) -> None:
     _check_ledger(agent.ledger, findings)
     _check_custody(agent.custody, findings)
     _check_listeners(agent.http, agent.ops, findings)
+    _check_tenants(agent.listeners, settings.tenant_id, findings)
     for index, importer in enumerate(agent.receipts.importers):
         _check_absolute(f"agent.receipts.importers[{index}]", importer, findings)
 
@@ -136,6 +139,40 @@ def _check_models(models: Sequence[ModelSettings], findings: Findings) -> None:
     names = [model.name for model in models]
     unique = len(set(names)) == len(names)
     findings.require(unique, "agent.models", "has a name twice", "rename one")
+
+
+def _check_tenants(
+    listeners: Sequence[ListenerSettings], own_tenant: str, findings: Findings
+) -> None:
+    """``agent.listeners``."""
+    for index, listener in enumerate(listeners):
+        where = f"agent.listeners[{index}]"
+        findings.require(
+            _LISTENER.fullmatch(listener.name) is not None,
+            f"{where}.name",
+            "is no name for a listener",
+            "1 to 32 of a-z, 0-9 and -, a letter first",
+        )
+        try:
+            check_tenant(listener.tenant)
+        except FormatError as error:
+            key = f"{where}.tenant"
+            findings.refuse("CONFIG_VALUE", key, f"{key}: {error}", error.remedy)
+        findings.require(
+            listener.tenant != own_tenant,
+            f"{where}.tenant",
+            "is the node's own",
+            "its processes use agent.socket",
+        )
+        _check_absolute(f"{where}.socket", listener.socket, findings)
+    for key in ("name", "tenant", "socket"):
+        values = [getattr(listener, key) for listener in listeners]
+        findings.require(
+            len(set(values)) == len(values),
+            "agent.listeners",
+            f"has a {key} twice",
+            "a listener is one tenant's, at a socket of its own",
+        )
 
 
 def _check_ledger(ledger: LedgerSettings, findings: Findings) -> None:

@@ -17,6 +17,7 @@ from swt3_agent.config.settings import (
     HttpSettings,
     Intervals,
     LedgerSettings,
+    ListenerSettings,
     ModelSettings,
     OpsSettings,
     OutputSettings,
@@ -32,7 +33,7 @@ TrustLevel = Annotated[int, msgspec.Meta(ge=0, le=4)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Names = tuple[Name, ...]
-Velocity = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}/[0-9]{1,9}s$")]
+Velocity = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,4}/[1-9][0-9]{0,8}s\Z")]
 ProcedureId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,16}-[A-Z0-9]{1,16}\.[0-9]{1,4}$")]
 Method = Literal["tpm_2.0", "secure_enclave", "sgx", "sev", "trustzone", "nitro", "cerebras_wse3"]
 
@@ -152,6 +153,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: str = str(DEFAULT_STATE_DIR)
     socket: str = str(DEFAULT_SOCKET)
+    listeners: tuple[ListenerSettings, ...] = ()
     tpm: TpmSettings = TpmSettings()
     intervals: Intervals = Intervals()
     cadence: CadenceSettings = CadenceSettings()

@@ -109,6 +109,18 @@ class CustodySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     recipients: tuple[str, ...] = ()
 
 
+class ListenerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One of ``agent.listeners``: an intake socket for the processes of another tenant.
+
+    ``name`` is what their records' provenance calls it. Whoever may open the socket is of that
+    tenant: its directory belongs where they are and nowhere else.
+    """
+
+    name: str
+    tenant: str
+    socket: str
+
+
 class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``agent.http``: the ledger's interface for clients that speak HTTP.
 

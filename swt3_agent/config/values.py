@@ -12,6 +12,7 @@ from swt3_agent.config.settings import (
     HttpSettings,
     Intervals,
     LedgerSettings,
+    ListenerSettings,
     ModelSettings,
     OpsSettings,
     OutputSettings,
@@ -122,6 +123,7 @@ class Config:
     required: Required
     state_dir: Path
     socket: Path
+    listeners: tuple[ListenerSettings, ...]
     tpm: TpmSettings
     intervals: Intervals
     gpu: GpuSettings

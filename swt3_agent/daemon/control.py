@@ -14,7 +14,7 @@ from typing import Any
 
 from swt3_agent.errors import AgentError, RemoteError
 from swt3_agent.relay.intake import Listener
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,10 @@ class ControlServer:
                 task.add_done_callback(self._answering.discard)
                 await task
         except ValueError:
-            logger.warning("control request dropped: too long %s", fields(limit=MAX_REQUEST_BYTES))
+            logger.warning(
+                "control request dropped: too long %s",
+                fields(Event.CONTROL_REFUSED, limit=MAX_REQUEST_BYTES),
+            )
         except ConnectionError:
             logger.info("control connection lost")
         finally:
@@ -91,7 +94,9 @@ class ControlServer:
         except AgentError as error:
             return _failure(error.code, error.message, error.remedy, error.exit_code)
         except Exception as error:
-            logger.exception("control request failed %s", fields(op=request["op"]))
+            logger.exception(
+                "control request failed %s", fields(Event.INTERNAL_FAULT, op=request["op"])
+            )
             return _failure("INTERNAL", f"{type(error).__name__}: {error}", "see the log", 1)
 
 

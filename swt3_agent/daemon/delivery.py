@@ -81,6 +81,7 @@ class Delivery:
         self._orders: deque[Callable[[], None]] = deque()
         self._wake = asyncio.Event()
         self._wants_news = False
+        self._stopping = False  # beside the cancellation, which `wait_for` may swallow before 3.12
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -104,6 +105,7 @@ class Delivery:
         if self._thread is None or self._loop is None:
             return
         self._journal.disregard_commits(self._on_commit)
+        self._stopping = True
         self._tell(self._work.cancel)
         self._thread.join()
         self._loop.close()
@@ -140,22 +142,22 @@ class Delivery:
             loop.run_until_complete(self._work)
 
     async def _deliver(self) -> None:
-        while True:
+        while not self._stopping:
             try:
+                self._follow_orders()
                 async with HttpLedger(self._address) as ledger:
                     await self._send_until_fault(ledger)
             except ConfigError as error:  # its files may be mended while the agent runs
                 await self._pause(Step(LaneState.STOPPED, _reason(error), PROBE_S))
             except Exception as error:
-                logger.exception("delivery failed")
+                logger.exception("delivery failed %s", fields(Event.INTERNAL_FAULT))
                 fault = Reason("INTERNAL", f"delivery failed: {error!r}", "see the log; report it")
                 await self._pause(Step(LaneState.STOPPED, fault, PROBE_S))
 
     async def _send_until_fault(self, ledger: HttpLedger) -> None:
-        while True:
+        while not self._stopping:
             try:
-                while self._orders:
-                    self._orders.popleft()()
+                self._follow_orders()
                 step = await self._lane.step(ledger)
             except JournalError as error:
                 step = Step(LaneState.BACKING_OFF, _reason(error), self._jitter.next())
@@ -165,6 +167,10 @@ class Delivery:
             if step.fault is not None:
                 return
 
+    def _follow_orders(self) -> None:
+        while self._orders:
+            self._orders.popleft()()
+
     async def _pause(self, step: Step) -> None:
         """Wait as long as ``step`` says, or until there is something to do."""
         self._note(step)
@@ -173,12 +179,12 @@ class Delivery:
             return
         self._wake.clear()
         self._wants_news = step.state is LaneState.IDLE
-        if not self._orders:
+        if not self._orders and not self._stopping:
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(
                     self._wake.wait(), IDLE_S if step.wait_s is None else step.wait_s
                 )
-        if step.state is LaneState.IDLE and not self._orders:
+        if step.state is LaneState.IDLE and not self._orders and not self._stopping:
             await asyncio.sleep(LINGER_S)
 
     def _note(self, step: Step) -> None:

@@ -18,7 +18,7 @@ from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.drafts import Draft
 from swt3_agent.store.journal import Journal
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,9 @@ class GapRecorder:
                     draft = Draft(Kind.GAP, _PROVENANCE, gap.payload())
                     self._journal.append([draft]).result()
                 except AgentError as error:
-                    logger.error("no gap record %s", fields(code=error.code, why=error))
+                    logger.error(
+                        "no gap record %s", fields(Event.GAP_UNRECORDED, code=error.code, why=error)
+                    )
                 else:
                     self._seen[name] = seen
 

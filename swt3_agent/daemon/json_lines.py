@@ -140,7 +140,7 @@ class JsonLines:
                 logger.warning("no more lines on standard output %s", told)
                 return
             except (AgentError, msgspec.MsgspecError) as error:
-                logger.warning("a line was not printed %s", fields(why=error))
+                logger.warning("a line was not printed %s", fields(Event.LINE_LOST, why=error))
 
     def _lines(self, item: tuple[Kind, int] | bytes) -> list[bytes]:
         lines = []

@@ -5,11 +5,11 @@ import socket
 from swt3_agent.config import Config
 from swt3_agent.daemon.http_server import HttpServer
 from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.sockets import Sockets
+from swt3_agent.daemon.sockets import Sockets, tenant_socket
 from swt3_agent.relay.counters import IntakeCounters, total
 from swt3_agent.relay.http_app import MAX_BODY_BYTES, DayLookups, HttpIntake
 from swt3_agent.relay.http_guard import Guard
-from swt3_agent.relay.intake import IntakeServer
+from swt3_agent.relay.intake import IntakeServer, Listener
 from swt3_agent.relay.sentinel import SentinelSettings
 from swt3_agent.relay.sink import RecordSink
 
@@ -22,17 +22,30 @@ class Listeners:
 
     def __init__(self, node: Node, sockets: Sockets, sink: RecordSink) -> None:
         """Raises ConfigError for a tool policy that cannot be meant."""
-        config = node.config
-        self._log = NodeLog(node)
-        self.intake = IntakeServer(
-            sockets.intake.path,
-            sink,
-            tenant=config.tenant,
-            clearing_level=config.clearing_level,
-            sentinel=self._sentinel(config),
-            inherited=sockets.intake.socket,
-        )
-        self.counters: dict[str, IntakeCounters] = {"intake": self.intake.counters}
+        config, log = node.config, NodeLog(node)
+        tenants = {one.name: one.tenant for one in config.listeners}
+        own = SentinelSettings(config.tools, config.signing, config.agent_id, log)
+        others = SentinelSettings(config.tools, log=log)  # the key is this tenant's alone
+
+        def intake(
+            name: str, tenant: str, listener: Listener, sentinel: SentinelSettings
+        ) -> IntakeServer:
+            server = IntakeServer(
+                listener.path,
+                sink,
+                tenant=tenant,
+                clearing_level=config.clearing_level,
+                listener=name,
+                sentinel=sentinel,
+                inherited=listener.socket,
+            )
+            self.counters[name] = server.counters
+            return server
+
+        self.counters: dict[str, IntakeCounters] = {}
+        self._intakes = [intake("intake", config.tenant, sockets.intake, own)]
+        for name, listener in sockets.tenants.items():
+            self._intakes.append(intake(tenant_socket(name), tenants[name], listener, others))
         self._http: list[tuple[HttpIntake, HttpServer]] = []
         days = DayLookups(node.days.root, node.days.proof)
 
@@ -73,14 +86,16 @@ class Listeners:
 
     async def start(self) -> None:
         """Take records from now on."""
-        await self.intake.start()
+        for listener in self._intakes:
+            await listener.start()
         for intake, server in self._http:
             intake.start()
             await server.start()
 
     async def stop(self) -> None:
         """Take nothing more, answer what is under way, and close."""
-        await self.intake.stop()
+        for listener in self._intakes:
+            await listener.stop()
         for intake, server in self._http:
             await server.stop()
             intake.close()

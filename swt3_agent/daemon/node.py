@@ -50,7 +50,7 @@ from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.settlements import Settlements
 from swt3_agent.store.state import StateDirectory
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
 
 logger = logging.getLogger(__name__)
@@ -179,7 +179,9 @@ class Node:
         try:
             self.checkpoint("start")
         except TpmError as error:  # its note waits in the journal and is signed first next time
-            logger.warning("no head at the start %s", fields(code=error.code, why=error))
+            logger.warning(
+                "no head at the start %s", fields(Event.HEAD_FAILED, code=error.code, why=error)
+            )
 
     def reconfigure(self, config: Config, minter: Minter) -> None:
         """Go on with ``config``, as far as it can change while the node is open (daemon/reload)."""
@@ -255,7 +257,12 @@ class Node:
 
     def _note(self, findings: Iterable[Reason]) -> None:
         for finding in findings:
-            told = fields(code=finding.code, what=finding.detail, remedy=finding.remedy or "none")
+            told = fields(
+                Event.FINDING,
+                code=finding.code,
+                what=finding.detail,
+                remedy=finding.remedy or "none",
+            )
             logger.warning("finding %s", told)
             self.findings.append(finding)
 
@@ -276,7 +283,7 @@ class Node:
             return
         self.catalogue.catch_up()  # the chain goes on from the last of the unsigned heads
         self._sign_with(identity, [])
-        logger.info("a TPM signs from now on %s", fields(tpm=identity.kind.value))
+        logger.info("a TPM signs from now on %s", fields(Event.TPM_BACK, tpm=identity.kind.value))
 
     def attest(self, names: Sequence[str] = ()) -> list[Attestation]:
         """Run the named collectors and record what they saw; where none is named, all of them, the

@@ -6,7 +6,7 @@ from pathlib import Path
 from swt3_agent.config import NO_TPM, Config
 from swt3_agent.daemon.back_off import BackOff
 from swt3_agent.errors import TpmError
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class NodeTpm:
             if self.lack is None or self.lack.code != error.code:  # said once, not at each attempt
                 logger.warning(
                     "no TPM signs here %s",
-                    fields(code=error.code, why=error, remedy=error.remedy),
+                    fields(Event.TPM_LACKING, code=error.code, why=error, remedy=error.remedy),
                 )
             self.lack = error
             return None

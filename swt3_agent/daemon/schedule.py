@@ -87,11 +87,18 @@ def _log_skipped(event: JobSubmissionEvent) -> None:
 
 
 def _attest(node: Node, collector: str) -> None:
+    before = node.last_runs.get(collector)
     try:
         node.attest([collector])
     except AgentError as error:
         told = fields(Event.ATTESTATION_FAILED, collector=collector, code=error.code, why=error)
         logger.error("not attested %s", told)
+        return
+    run = node.last_runs.get(collector)
+    if run is not None and run.failed and not (before is not None and before.failed):
+        reasons = {reason.code for one in run.attestations for reason in one.appraisal.reasons}
+        told = fields(Event.ATTESTED_FAIL, collector=collector, reasons=",".join(sorted(reasons)))
+        logger.warning("attested, and the verdict is FAIL %s", told)
 
 
 def _seal_days(node: Node) -> None:

@@ -4,7 +4,7 @@ leaves nothing in the log."""
 import errno
 import os
 import socket
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +26,12 @@ NAMES = ("intake", "http", "control", "ops", "http-tcp", "ops-tcp")
 class Sockets:
     """All listen: what connects waits until it is served. None where one is switched off.
 
+    ``tenants`` are those of ``agent.listeners``, by name.
     ``http_token`` is what clients of ``http_tcp`` must show.
     """
 
     intake: Listener
+    tenants: Mapping[str, Listener]
     control: Listener
     http: Listener | None
     ops: Listener | None
@@ -50,7 +52,9 @@ def open_sockets(
     token.
     """
     with ExitStack() as closing:
-        passed = inherited_sockets(environ, NAMES)
+        tenants = {one.name: one for one in config.listeners}
+        known = (*NAMES, *map(tenant_socket, tenants))
+        passed = inherited_sockets(environ, known)
         for sock in passed.values():
             closing.callback(sock.close)
 
@@ -78,6 +82,10 @@ def open_sockets(
         http_tcp = tcp("http-tcp", config.http.port)
         yield Sockets(
             intake=unix("intake", config.socket, CLIENT_GROUP),
+            tenants={
+                name: unix(tenant_socket(name), Path(one.socket), CLIENT_GROUP)
+                for name, one in tenants.items()
+            },
             control=unix("control", config.control_socket, OPERATORS),
             http=chosen("http", config.http_socket, CLIENT_GROUP),
             ops=chosen("ops", config.ops_socket, OPERATORS),
@@ -85,6 +93,11 @@ def open_sockets(
             ops_tcp=tcp("ops-tcp", config.ops.port),
             http_token=None if http_tcp is None else read_token(config.http),
         )
+
+
+def tenant_socket(listener: str) -> str:
+    """The name of the socket unit's descriptor for one of ``agent.listeners``."""
+    return f"intake-{listener}"
 
 
 def listen_on_loopback(port: int) -> socket.socket:

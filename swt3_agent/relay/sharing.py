@@ -6,6 +6,8 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
+from swt3_agent.telemetry import Event, fields
+
 _log = logging.getLogger(__name__)
 
 
@@ -214,6 +216,7 @@ class Turns:
         try:
             return worker.take_turn()
         except Exception:  # noqa: BLE001  # a bug met by one connection must not stop the others
-            _log.exception("a connection was given up: handling its input failed")
+            told = fields(Event.INTERNAL_FAULT)
+            _log.exception("a connection was given up: handling its input failed %s", told)
             worker.abort()
             return False

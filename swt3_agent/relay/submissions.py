@@ -24,6 +24,7 @@ from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.origin import Origin
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
+from swt3_agent.telemetry import Event, fields
 
 StoreAnswer = tuple[int | None, Sequence[StoredRecord]]
 """The client's highest batch, and the records of the one that was asked for."""

@@ -27,6 +27,7 @@ from swt3_agent.store.high_water import refuse_shorter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_index import FREQUENT, MAX_INTEGER, SegmentIndex, merge_run
+from swt3_agent.telemetry import Event, fields
 
 __all__ = ["BatchRow", "Catalogue", "HeadEntry", "KindCount", "Rejection"]
 
@@ -68,7 +69,8 @@ class Catalogue:
             if path is not None:
                 refuse_shorter(path, journal.size, segments * SEGMENT_RECORDS)
             if not _is_of(journal, segments, root):
-                logger.warning("catalogue is not of this journal and is rebuilt")
+                told = fields(Event.CATALOGUE_REBUILT)
+                logger.warning("catalogue is not of this journal and is rebuilt %s", told)
                 segments = 0
                 file.clear()
             catalogue = cls(journal, file, segments)
@@ -268,7 +270,8 @@ class Catalogue:
                         self._file.commit()
                         self._full.remove(index)
                 except (sqlite3.Error, AgentError) as error:
-                    logger.warning("catalogue not written, kept in memory: %s", error)
+                    told = fields(Event.STORE_BEHIND, what="catalogue", why=error)
+                    logger.warning("catalogue not written, kept in memory %s", told)
                     self._file.roll_back()
                     return
 

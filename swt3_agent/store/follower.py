@@ -16,6 +16,7 @@ from swt3_agent.store.segment_file import SEGMENT_RECORDS, SLICE_RECORDS
 from swt3_agent.store.segment_keys import SegmentKeys
 from swt3_agent.store.segments import Segments
 from swt3_agent.store.tree import LogTree
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +107,8 @@ class FollowerThread:
                 trouble = ""
             except AgentError as error:
                 if trouble != error.code:  # say it once, not at every attempt
-                    logger.error("log not followed: %s: %s", error.code, error.message)
+                    told = fields(Event.STORE_BEHIND, what="leaves", code=error.code, why=error)
+                    logger.error("log not followed %s", told)
                 trouble = error.code
                 self._grown.set()
 

@@ -27,6 +27,7 @@ from swt3_agent.store.durable import is_out_of_space
 from swt3_agent.store.segment_file import SEGMENT_RECORDS, SegmentFile
 from swt3_agent.store.segment_keys import SegmentKeys
 from swt3_agent.store.segments import Segments
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -238,7 +239,8 @@ class GroupCommit:
             self._failure = error
             batch = batch + list(self._queue)
             self._queue.clear()
-        logger.critical("journal stopped %s", error.message)
+        told = fields(Event.JOURNAL_STOPPED, code=error.code, why=error, remedy=error.remedy)
+        logger.critical("journal stopped %s", told)
         self._fail(batch, error)
 
 

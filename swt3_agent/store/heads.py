@@ -38,6 +38,7 @@ from swt3_agent.store.head_records import (
 from swt3_agent.store.journal import Journal
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.public import parse_public
+from swt3_agent.telemetry import Event, fields
 
 __all__ = ["HeadKeeper", "HeadRecord", "HeadSigner"]
 
@@ -129,7 +130,8 @@ class HeadKeeper:
             try:
                 self._settle()
             except TpmError as error:
-                logger.warning("chain of heads not taken up: %s: %s", error.code, error.message)
+                told = fields(Event.HEAD_FAILED, code=error.code, why=error, remedy=error.remedy)
+                logger.warning("chain of heads not taken up %s", told)
                 self._findings += (Reason(error.code, error.message, error.remedy),)
             findings, self._findings = self._findings, ()
             return list(findings)

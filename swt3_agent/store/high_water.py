@@ -13,6 +13,7 @@ from pathlib import Path
 
 from swt3_agent.errors import JournalError
 from swt3_agent.store.durable import write_durably
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,8 @@ class HighWater:
             try:
                 write_durably(self.path, b"%d\n" % size)
             except OSError as error:
-                logger.warning("size of the log not stated: %s", error)
+                told = fields(Event.STORE_BEHIND, what="journal.high-water", why=error)
+                logger.warning("size of the log not stated %s", told)
                 return
             self._written = size
 

@@ -26,6 +26,7 @@ from swt3_agent.store.segment_file import (
     segment_name,
 )
 from swt3_agent.store.segments import Segments, list_segments
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -105,7 +106,8 @@ def _committed(directory: Path) -> int:
     try:
         return HighWater(directory).read()
     except JournalError as error:  # then a lost end goes unnoticed, and the rest is good
-        logger.warning("%s: %s", error.code, error.message)
+        told = fields(Event.JOURNAL_DAMAGED, code=error.code, why=error, remedy=error.remedy)
+        logger.warning("the journal is not as it should be %s", told)
         return 0
 
 

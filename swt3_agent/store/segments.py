@@ -28,6 +28,7 @@ from swt3_agent.store.segment_file import (
     SLICE_RECORDS,
     SegmentFile,
 )
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -161,7 +162,8 @@ class Sealer:
             try:
                 self._seal_waiting()
             except (OSError, JournalError) as error:
-                logger.warning("segment not sealed: %s", error)
+                told = fields(Event.STORE_BEHIND, what="segment", why=error)
+                logger.warning("segment not sealed %s", told)
 
     def _seal_waiting(self) -> None:
         for segment in self._segments.raw:

@@ -96,11 +96,6 @@ class Event(Enum):
         "the index over the journal was not of this journal and is built again",
         "nothing",
     )
-    CATALOGUE_BEHIND = (
-        "5a67819334a1eafaa171da1f22e85936",
-        "the index could not be written; it is kept in memory and caught up later",
-        "look for a full disk",
-    )
     DELIVERY_STOPPED = (
         "f41d20a09f31fc1e7e94dd45847c60b7",
         "the ledger refuses this node; nothing is delivered until that is mended",
@@ -131,20 +126,35 @@ class Event(Enum):
         "what clearing removes cannot be kept, so nothing is sent on",
         "follow the remedy; records wait in the journal meanwhile",
     )
-    TOOL_VIOLATION = (
-        "5f8b489cb928dda9a254de31db6817a7",
-        "a tool call was against the tool policy",
-        "see which rule in the log of the agent; the policy is `mcp_policy`",
-    )
-    COVERAGE_LACKING = (
-        "9a8ba6ec632bf1e2d2355be41fb4ec43",
-        "a required procedure is missing or too old",
-        "`swt3-agent status` names it; look at its collector or client",
-    )
-    DAY_SEALED = (
-        "53220aebda8778d532d12fb40d12e86c",
-        "the roots of a UTC day are recorded",
+    CUSTODY_BACK = (
+        "f81ad0b474509d623c2e39522052338b",
+        "custody keeps what clearing removes again",
         "nothing",
+    )
+    STORE_BEHIND = (
+        "f9185cb4826ea1fa514ed1b8c5e6923e",
+        "something derived from the journal could not be written; it is caught up later",
+        "look for a full or failing disk if it is said often",
+    )
+    GAP_UNRECORDED = (
+        "ca5801c210109e3c5b1a40685a667424",
+        "what the listeners refused could not be recorded yet",
+        "follow `code`: most often the journal takes nothing",
+    )
+    LINE_LOST = (
+        "264a5f666bac19ed59640296765b7a01",
+        "a line for standard output could not be made",
+        "follow `why`",
+    )
+    CONFIG_WARNING = (
+        "3efad6abae8837d6e64b284b2f0dc621",
+        "the configuration is valid, and its author should know this",
+        "`swt3-agent config check` shows all of it",
+    )
+    INTERNAL_FAULT = (
+        "de961d63ddd74276d17151b3ef607462",
+        "something that was not foreseen; the agent goes on",
+        "report it with its traceback",
     )
     OUTPUT_CLOSED = (
         "c50794b46bbf02387f40af242b1ee031",

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 
 from swt3_agent.errors import TpmError
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.child import Child
 from swt3_agent.tpm.messages import Open, Request, TpmIdentity
 
@@ -81,7 +81,9 @@ class Supervisor:
             if self._child.is_usable:
                 return self._child
             self._refuse_beside(self._child)
-            logger.warning("the TPM's process ended %s", fields(pid=self._child.pid))
+            logger.warning(
+                "the TPM's process ended %s", fields(Event.TPM_CHILD_ENDED, pid=self._child.pid)
+            )
         self._child = Child()
         # A later child must find the key of the first: one that vanished is not made again.
         expected = self._request.expected_ak

@@ -26,7 +26,7 @@ from swt3_agent.store.custody.trouble import (
     stalled,
     too_much_waits,
 )
-from swt3_agent.telemetry import fields
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ class Custody:
             try:
                 self._tend()
             except Exception:  # a bug must not end the thread that others wait for
-                logger.exception("custody could not be tended to")
+                logger.exception("custody could not be tended to %s", fields(Event.INTERNAL_FAULT))
                 self._busy_since = None
         for shelf in (self._primary, self._spool):
             shelf.close()
@@ -184,7 +184,7 @@ class Custody:
         except OSError as error:
             outcome: JournalError | None = disk_error(self._spool.directory, error)
         except Exception as error:  # a bug must not leave producers waiting
-            logger.exception("custody could not keep what it was given")
+            logger.exception("custody failed %s", fields(Event.INTERNAL_FAULT))
             outcome = disk_error(self._primary.directory, OSError(repr(error)))
         else:
             outcome = None
@@ -244,7 +244,8 @@ class Custody:
             return
         self._trouble = None
         logger.info(
-            "custody is back %s", fields(directory=self._primary.directory, moved_files=moved)
+            "custody is back %s",
+            fields(Event.CUSTODY_BACK, directory=self._primary.directory, moved_files=moved),
         )
 
     def _spooled(self) -> list[Path]:

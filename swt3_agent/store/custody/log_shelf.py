@@ -22,6 +22,7 @@ from swt3_agent.protocol.custody_file import (
 )
 from swt3_agent.store.custody.shelf import create_private
 from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory, write_all
+from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +168,8 @@ class _OpenFile:
         try:
             self._append(self._frame(FrameType.END, encode_end(self._entries)))
         except OSError as error:
-            logger.warning("custody file %s is not finished: %s", self._path, error)
+            told = fields(Event.STORE_BEHIND, what=self._path, why=error)
+            logger.warning("custody file is not finished %s", told)
             self._cut()
         finally:
             os.close(self._fd)
