@@ -26,6 +26,7 @@ from swt3_agent.store.journal import Journal
 from swt3_agent.store.open_days import first_day, waiting_from
 from swt3_agent.store.seals import AUDIT, LogState, SealedDay, Stated, newest_before
 from swt3_agent.store.self_check import SelfCheck, check_log
+from swt3_agent.telemetry import fields
 
 logger = logging.getLogger(__name__)
 
@@ -149,6 +150,8 @@ class AuditCollector:
             own = scan.days.get(day)
             late = len(tree) - (0 if own is None else own.count)
             sealed.append(SealedDay(date_of(day), first, end, len(tree), late, tree.root))
+            told = fields(date=date_of(day), anchors=len(tree), late=late, root=tree.root or "none")
+            logger.info("day sealed %s", told)
             self._days.keep(day, tree)
         return sealed
 
