@@ -36,12 +36,15 @@ def gpu_context(claims: Claims, topology: str) -> Context:
 
 def bus_context(claims: Claims) -> Context:
     """Context of AI-HW.1 where no driver answers: what the PCI bus shows."""
+    makers = {text_claim(device, "vendor_name") for device in entries_claim(claims, "pci")}
     return {
         "provider": "pci",
+        "silicon_vendor": makers.pop().lower() if len(makers) == 1 else "mixed",
         "discovery_method": "pci-sysfs",
         "topology": "unknown",
         "interconnect": "unknown",
         "accelerator_count": count_claim(claims, "pci_count"),
+        "gpu_count": count_claim(claims, "pci_count"),
         "accelerators": [
             _present(
                 {
