@@ -22,30 +22,28 @@ class Listeners:
 
     def __init__(self, node: Node, sockets: Sockets, sink: RecordSink) -> None:
         """Raises ConfigError for a tool policy that cannot be meant."""
-        config, log = node.config, NodeLog(node)
+        config = node.config
+        self._log = NodeLog(node)
         tenants = {one.name: one.tenant for one in config.listeners}
-        own = SentinelSettings(config.tools, config.signing, config.agent_id, log)
-        others = SentinelSettings(config.tools, log=log)  # the key is this tenant's alone
+        self._intakes: list[IntakeServer] = []
+        self.counters: dict[str, IntakeCounters] = {}
 
-        def intake(
-            name: str, tenant: str, listener: Listener, sentinel: SentinelSettings
-        ) -> IntakeServer:
+        def take(name: str, tenant: str, listener: Listener) -> None:
             server = IntakeServer(
                 listener.path,
                 sink,
                 tenant=tenant,
                 clearing_level=config.clearing_level,
                 listener=name,
-                sentinel=sentinel,
+                sentinel=self._sentinel(config, tenant),
                 inherited=listener.socket,
             )
             self.counters[name] = server.counters
-            return server
+            self._intakes.append(server)
 
-        self.counters: dict[str, IntakeCounters] = {}
-        self._intakes = [intake("intake", config.tenant, sockets.intake, own)]
+        take("intake", config.tenant, sockets.intake)
         for name, listener in sockets.tenants.items():
-            self._intakes.append(intake(tenant_socket(name), tenants[name], listener, others))
+            take(tenant_socket(name), tenants[name], listener)
         self._http: list[tuple[HttpIntake, HttpServer]] = []
         days = DayLookups(node.days.root, node.days.proof)
 
@@ -67,8 +65,9 @@ class Listeners:
         if sockets.http_tcp is not None:
             serve("http-tcp", sockets.http_tcp, Guard(sockets.http_token))
 
-    def _sentinel(self, config: Config) -> SentinelSettings:
-        return SentinelSettings(config.tools, config.signing, config.agent_id, self._log)
+    def _sentinel(self, config: Config, tenant: str) -> SentinelSettings:
+        signing = config.signing if tenant == config.tenant else None  # the key is one tenant's
+        return SentinelSettings(config.tools, signing, config.agent_id, self._log)
 
     def reconfigure(self, config: Config) -> None:
         """Hold what arrives from now on to ``config``; call it in the loop that serves.
@@ -76,7 +75,9 @@ class Listeners:
         A clearing level is never lowered. Raises ConfigError for a tool policy that cannot be
         meant, and then changes nothing.
         """
-        self.intake.reconfigure(config.clearing_level, self._sentinel(config))
+        for server in self._intakes:  # they refuse alike, so the first one does
+            sentinel = self._sentinel(config, server.tenant)
+            server.reconfigure(config.clearing_level, sentinel)
         for intake, _ in self._http:
             intake.raise_level(config.clearing_level)
 

@@ -23,7 +23,7 @@ from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
-AT_RESTART = ("tenant", "state_dir", "socket", "tpm", "custody", "http", "ops")
+AT_RESTART = ("tenant", "state_dir", "socket", "listeners", "tpm", "custody", "http", "ops")
 """Settings that cannot change while the agent runs."""
 _NO_SETTINGS = ("source", "warnings", "ignored", "lacks")
 _OF_DELIVERY = frozenset({"ledger", "clearing_level"})

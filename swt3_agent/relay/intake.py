@@ -67,6 +67,11 @@ class IntakeServer:
         self._server: asyncio.Server | None = None
         self._shared: Shared | None = None
 
+    @property
+    def tenant(self) -> str:
+        """Whose records come in here."""
+        return self._rules.tenant
+
     async def start(self) -> None:
         """Listen. Raises StateError as :func:`swt3_agent.relay.intake.listen` does."""
         sock = self._inherited
