@@ -8,10 +8,9 @@ claims; and what vouches for the hardware must be this node's own.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from swt3_agent.config import Config, Required, is_hardware
-from swt3_agent.daemon.node import Node
 from swt3_agent.protocol.catalogue import CATALOGUE, Trigger
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
@@ -60,6 +59,11 @@ class Coverage:
         return len(self.named(State.FRESH))
 
     @property
+    def due(self) -> int:
+        """How many of them do not wait for an event."""
+        return self.required - len(self.named(State.AWAITED))
+
+    @property
     def stale(self) -> tuple[str, ...]:
         """Those that were witnessed, and too long ago."""
         return self.named(State.STALE)
@@ -72,12 +76,27 @@ class Coverage:
     @property
     def ratio(self) -> float | None:
         """The share of those due that is fresh; None where none is due."""
-        due = self.required - len(self.named(State.AWAITED))
-        return self.fresh / due if due else None
+        return self.fresh / self.due if self.due else None
 
 
-def coverage(node: Node, now_ms: int) -> Coverage:
-    """The coverage of an open node. It may read the disk: ask from a thread.
+class OpenLog(Protocol):
+    """What has a log and settings: a node."""
+
+    @property
+    def config(self) -> Config:
+        """The settings in force."""
+
+    @property
+    def journal(self) -> Journal:
+        """The log."""
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """What is in it."""
+
+
+def coverage(node: OpenLog, now_ms: int) -> Coverage:
+    """The coverage of a node. It may read the disk: ask from a thread.
 
     Raises JournalError where the log cannot be read.
     """

@@ -20,6 +20,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon.audit import AuditCollector
 from swt3_agent.daemon.breath import Breath
 from swt3_agent.daemon.collectors import Watched, watched_collectors
+from swt3_agent.daemon.coverage_collector import watched_coverage
 from swt3_agent.daemon.delivery import Delivery
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.gaps import GapRecorder
@@ -191,7 +192,7 @@ class Node:
 
     def _watch(self, config: Config) -> None:
         audit = Watched(self.audit, appraise_audit)
-        self.watched = (*watched_collectors(config, self.tpm), audit)
+        self.watched = (*watched_collectors(config, self.tpm), *watched_coverage(self), audit)
 
     def _sign_with(self, identity: TpmIdentity | None, findings: list[Reason]) -> None:
         """Take up the chain of heads with this TPM (None: unsigned) and record the start.

@@ -13,6 +13,7 @@ from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import NO_TPM
 from swt3_agent.daemon.collectors import Watched
 from swt3_agent.daemon.coverage import coverage
+from swt3_agent.daemon.coverage_collector import CoverageCollector
 from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.node import Node
 from swt3_agent.protocol.evidence import Reason
@@ -80,6 +81,8 @@ def _heads(node: Node) -> Iterator[Reason]:
 def _attestations(node: Node, now_ms: int) -> Iterator[Reason]:
     for watched in node.watched:
         name = watched.collector.name
+        if name == CoverageCollector.name:  # _coverage says what it found, as of now
+            continue
         run = node.last_runs.get(name)
         if run is None:
             if name in HARDWARE:
