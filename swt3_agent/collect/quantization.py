@@ -41,7 +41,7 @@ class Statement:
 def quantization_claims(
     documents: Mapping[str, Document], headers: Mapping[str, Header], problems: Iterable[Problem]
 ) -> dict[str, object]:
-    """``method`` (of docs/protocol.md 8.5, or null), ``bits``, ``group_size``, ``calibration``,
+    """``method`` (of docs/protocol.md 8.6, or null), ``bits``, ``group_size``, ``calibration``,
     ``statements`` with their sources, ``contradictions`` and ``unknown`` (lists of findings).
 
     ``problems`` are those of documents and headers that could not be read.

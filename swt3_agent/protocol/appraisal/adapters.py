@@ -1,4 +1,4 @@
-"""AI-MDL.6: the stack of adapters of a model (docs/protocol.md 8.5)."""
+"""AI-MDL.6: the stack of adapters of a model (docs/protocol.md 8.6)."""
 
 from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, minted
 from swt3_agent.protocol.claims import Claims, entries_claim, reasons_claim, text_claim

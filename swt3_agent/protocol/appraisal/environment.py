@@ -1,4 +1,4 @@
-"""Temperature and power (docs/protocol.md 8.6)."""
+"""Temperature and power (docs/protocol.md 8.7)."""
 
 from collections.abc import Mapping
 

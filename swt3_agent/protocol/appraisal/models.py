@@ -1,4 +1,4 @@
-"""Model weights against what was approved (docs/protocol.md 8.5)."""
+"""Model weights against what was approved (docs/protocol.md 8.6)."""
 
 from swt3_agent.protocol.appraisal.adapters import appraise_adapters
 from swt3_agent.protocol.appraisal.base import (
@@ -21,7 +21,7 @@ STAGES = {
     "monitoring": 4,
     "decommission": 5,
 }
-"""Factor c of AI-MDL.5; 0 also where nobody named a stage (docs/protocol.md 8.5)."""
+"""Factor c of AI-MDL.5; 0 also where nobody named a stage (docs/protocol.md 8.6)."""
 
 
 def appraise_weights(reading: Reading) -> tuple[Appraisal, ...]:

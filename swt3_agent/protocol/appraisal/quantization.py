@@ -1,4 +1,4 @@
-"""AI-MDL.7: how the weights of a model are quantized (docs/protocol.md 8.5)."""
+"""AI-MDL.7: how the weights of a model are quantized (docs/protocol.md 8.6)."""
 
 from collections.abc import Mapping
 
@@ -17,7 +17,7 @@ METHODS = {
     "awq": 6,
     "gguf": 7,
 }
-"""Factor c. A method that is not here is never coded as another (docs/protocol.md 8.5)."""
+"""Factor c. A method that is not here is never coded as another (docs/protocol.md 8.6)."""
 
 
 def appraise_quantization(

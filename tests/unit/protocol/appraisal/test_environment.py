@@ -1,4 +1,4 @@
-"""AI-ENV.1 and AI-ENV.2: docs/protocol.md 8.6."""
+"""AI-ENV.1 and AI-ENV.2: docs/protocol.md 8.7."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""AI-MDL.5, AI-MDL.6 and AI-MDL.7: docs/protocol.md 8.5."""
+"""AI-MDL.5, AI-MDL.6 and AI-MDL.7: docs/protocol.md 8.6."""
 
 from typing import Any
 
