@@ -79,7 +79,8 @@ class Delivery:
         self._state = DeliveryState(self._address.host)
         self._jitter = FullJitter()  # where the log itself fails
         self._orders: deque[Callable[[], None]] = deque()
-        self._wake = asyncio.Event()
+        self._ordered = asyncio.Event()
+        self._news = asyncio.Event()  # an order, or records that came since the last step began
         self._wants_news = False
         self._stopping = False  # beside the cancellation, which `wait_for` may swallow before 3.12
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -121,7 +122,8 @@ class Delivery:
     def _order(self, order: Callable[[], None]) -> None:
         """Have ``order`` done between two steps of the lane."""
         self._orders.append(order)
-        self._tell(self._wake.set)
+        self._tell(self._ordered.set)
+        self._tell(self._news.set)
 
     def _tell(self, callback: Callable[[], object]) -> None:
         if self._loop is None:
@@ -135,7 +137,7 @@ class Delivery:
         """From the journal's writer, for each commit: quick."""
         if self._wants_news and any(append[0][0] in FORWARDABLE for append in appends):
             self._wants_news = False
-            self._tell(self._wake.set)
+            self._tell(self._news.set)
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         with suppress(asyncio.CancelledError):
@@ -157,6 +159,8 @@ class Delivery:
     async def _send_until_fault(self, ledger: HttpLedger) -> None:
         while not self._stopping:
             try:
+                self._news.clear()
+                self._wants_news = True
                 self._follow_orders()
                 step = await self._lane.step(ledger)
             except JournalError as error:
@@ -168,6 +172,7 @@ class Delivery:
                 return
 
     def _follow_orders(self) -> None:
+        self._ordered.clear()
         while self._orders:
             self._orders.popleft()()
 
@@ -176,16 +181,16 @@ class Delivery:
         self._note(step)
         if step.wait_s == 0:
             await asyncio.sleep(0)
-            return
-        self._wake.clear()
-        self._wants_news = step.state is LaneState.IDLE
-        if not self._orders and not self._stopping:
+        elif step.state is LaneState.IDLE:
+            await self._wait_for(self._news, IDLE_S)
+            await self._wait_for(self._ordered, LINGER_S)
+        else:
+            await self._wait_for(self._ordered, IDLE_S if step.wait_s is None else step.wait_s)
+
+    async def _wait_for(self, event: asyncio.Event, seconds: float) -> None:
+        if not self._stopping:
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(
-                    self._wake.wait(), IDLE_S if step.wait_s is None else step.wait_s
-                )
-        if step.state is LaneState.IDLE and not self._orders and not self._stopping:
-            await asyncio.sleep(LINGER_S)
+                await asyncio.wait_for(event.wait(), seconds)
 
     def _note(self, step: Step) -> None:
         now_ms = time.time_ns() // 1_000_000
