@@ -122,6 +122,7 @@ def test_a_ledger_that_is_lost_for_a_while_gets_everything_in_the_end(tmp_path: 
         stopped = agent.json("queue")
         assert (stopped["lane"], stopped["backlog"]) == ("not-running", 0)
         assert stopped["settled"] == queue["settled"]
+        assert agent.cli("fsck").returncode == 0
 
 
 def test_an_answer_that_is_lost_has_the_same_bytes_sent_again(
