@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.ledger import API_KEY, Ledger, Trouble
 from tests.support.software_tpm import short_directory
 
 DEADLINE_S = 20.0
@@ -221,3 +222,25 @@ def test_on_tcp_a_cautious_node_gives_codes_and_names_no_hardware(room: Path) ->
         health = json.loads(connection.getresponse().read())
         assert health["topology"] is None
         connection.close()
+
+
+def test_a_ledger_that_refuses_the_node_is_seen_in_health_readiness_and_metrics(room: Path) -> None:
+    with Ledger() as ledger:
+        ledger.always = Trouble(401)
+        environment = {
+            "SWT3_ENDPOINT": ledger.endpoint,
+            "SWT3_API_KEY": API_KEY,
+            "SWT3_CLEARING_LEVEL": "1",
+        }
+        with AgentProcess(room, **environment) as agent:
+            ops = Ops(agent)
+            view = ops.await_reasons({"LEDGER_DENIED"})
+            assert view["reasons"][0]["remedy"]
+            _, health = ops.json("/healthz")
+            assert health["mode"] == "cloud"
+            assert health["pending"] > 0
+            text = ops.ask("/metrics")[2].decode()
+            assert "swt3_delivery_up 0.0" in text
+            assert re.search("swt3_delivery_oldest_timestamp_seconds [1-9]", text)
+            assert "swt3_custody_available 1.0" in text
+            agent.await_log("event=DELIVERY_STOPPED")
