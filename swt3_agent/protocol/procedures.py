@@ -82,7 +82,7 @@ _ALL = (
     ),
     Procedure(
         "AI-MDL.7",
-        ("required", "method recorded", "method code"),
+        ("required", "method known and borne out", "method code"),
         lambda _a, b, _c: b > 0,
     ),
     Procedure(
