@@ -163,14 +163,14 @@ class Node:
             findings.append(Reason(lack.code, lack.message, lack.remedy))
         self.earlier_findings = count_earlier_findings(self.journal, self.catalogue, self.boot_id)
         self._sign_with(identity, findings)
-        breath = Breath()
-        self.days = DayTrees(self.journal, self.catalogue, config.tenant, breathe=breath)
+        self.breath = Breath()
+        self.days = DayTrees(self.journal, self.catalogue, config.tenant, breathe=self.breath)
         self.audit = AuditCollector(
             self.journal,
             self.catalogue,
             self.days,
             config.tenant,
-            breath=breath,
+            breath=self.breath,
             found=self._note,
         )
         self._closing.callback(self.audit.stop)

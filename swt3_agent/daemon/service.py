@@ -96,6 +96,7 @@ async def _serve(
         notifier.notify("STOPPING=1")
         logger.info("stopping %s", fields(Event.STOPPING))
         node.pipeline.stop()
+        node.breath.stop()
         sockets.intake.remove_file()
         await listeners.stop()
         if scheduler.running:  # its jobs use what closes next; none waits for a reading any longer

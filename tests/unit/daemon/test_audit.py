@@ -11,6 +11,7 @@ import pytest
 
 from swt3_agent.daemon.audit import AuditCollector
 from swt3_agent.daemon.breath import Breath
+from swt3_agent.errors import JournalError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.audit import appraise_audit
 from swt3_agent.protocol.evidence import Reason
@@ -347,7 +348,9 @@ def test_asked_by_hand_it_checks_the_log_and_seals_nothing_that_is_not_due(
 ) -> None:
     node.anchor("00000000000a")
     node.head()
+    assert node.audit.is_first()
     (attested,) = node.pipeline.run(node.audit, appraise_audit)
+    assert not node.audit.is_first()
     assert attested.appraisal.outcome.value == "PASS"
     assert attested.appraisal.subject == ""
     assert node.days.last_sealed() is None
@@ -394,3 +397,13 @@ def test_days_survive_a_lost_evidence_store(node: Node, clock: Clock) -> None:
         file.unlink()
     node.restart()
     assert node.root_of("2026-03-01") == view
+
+
+def test_what_is_under_way_ends_when_the_agent_stops(node: Node) -> None:
+    for number in range(3):
+        node.anchor(f"{number:012x}")
+    node.audit.stop()
+    with pytest.raises(JournalError) as stopped:
+        node.audit.collect()
+    assert (stopped.value.code, stopped.value.retryable) == ("STOPPING", True)
+    assert node.found == []
