@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.agent import AgentProcess
+from tests.support.ledger import API_KEY, Ledger, Trouble
 
 DEADLINE_S = 20.0
 
@@ -119,3 +120,21 @@ def test_a_reader_that_goes_away_is_noted_and_no_more(agent: AgentProcess, reade
         agent.await_log("event=OUTPUT_CLOSED")
         assert agent.json("attest", "platform")
         assert agent.stop()[0] == 0
+
+
+def test_with_a_ledger_an_anchor_is_printed_once_it_is_settled(
+    agent: AgentProcess, reader: Reader
+) -> None:
+    with Ledger() as ledger:
+        ledger.troubles.append(Trouble(503))
+        agent.environment |= {
+            "SWT3_ENDPOINT": ledger.endpoint,
+            "SWT3_API_KEY": API_KEY,
+            "SWT3_CLEARING_LEVEL": "1",
+        }
+        with agent:
+            lines = reader.lines()
+            assert next(lines)["mode"] == "cloud"
+            anchor = next(line for line in lines if line.get("procedure_id") == "AI-HW.3")
+            assert anchor.pop("swt3_witness") is True
+            assert anchor in [json.loads(record) for record in ledger.stored]
