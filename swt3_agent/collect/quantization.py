@@ -59,7 +59,7 @@ def quantization_claims(
     elif first is None:
         unknown = [_unknown("no configuration says it, and no header shows it")]
     elif first.method is None:
-        unknown = [_unknown(f"{first.source} says {first.told}, which has no code")]
+        unknown = [_unknown(f"{first.told} in {first.source} has no code")]
     known = first if first is not None and not unknown else None
     said = [statement for statement in (declared, stored, _declared_float(documents)) if statement]
     return {

@@ -67,7 +67,7 @@ def appraise_quantization(
 def _provenance(claims: Claims, method: str) -> tuple[Reason, ...]:
     """What was said by whom."""
     statements = [
-        f"{text_claim(statement, 'source')} says {text_claim(statement, 'told')}"
+        f"{text_claim(statement, 'told')} in {text_claim(statement, 'source')}"
         for statement in entries_claim(claims, "statements")
     ]
-    return (Reason("QUANTIZATION", f"{method}: {'; '.join(statements) or 'nobody says why'}"),)
+    return (Reason("QUANTIZATION", f"{method}, from {', '.join(statements) or 'nowhere'}"),)

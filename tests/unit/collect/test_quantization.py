@@ -169,11 +169,13 @@ def test_a_declaration_that_the_tensors_contradict_is_a_finding(
         pytest.param(claims(), "no configuration says it", id="nothing"),
         pytest.param(
             claims({"quantization_config": {"quant_method": "fp8"}}, header({"F8_E4M3": 9})),
-            "config.json says fp8",
+            "fp8 in config.json",
             id="fp8 declared",
         ),
-        pytest.param(claims({}, header({"F8_E4M3": 9})), "headers says F8_E4M3", id="fp8 stored"),
-        pytest.param(claims({}, header({"I32": 9, "F16": 1})), "says I32", id="integers of nobody"),
+        pytest.param(claims({}, header({"F8_E4M3": 9})), "F8_E4M3 in headers", id="fp8 stored"),
+        pytest.param(
+            claims({}, header({"I32": 9, "F16": 1})), "I32 in headers", id="integers of nobody"
+        ),
         pytest.param(
             claims(
                 {
