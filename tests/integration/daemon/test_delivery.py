@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from swt3_agent.daemon import control
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.anchors import inference_anchor, submission
 from tests.support.certificates import Authority
@@ -58,9 +59,11 @@ def submit(agent: AgentProcess, count: int, batch: int) -> list[str]:
 
 def await_queue(agent: AgentProcess, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The first answer of `queue` that is as ``wanted``."""
+    control_socket = agent.intake.with_name("control.sock")
     deadline = time.monotonic() + PATIENCE_S
-    while not wanted(queue := agent.json("queue")):
+    while not wanted(queue := control.call(control_socket, "queue", {}, PATIENCE_S)):
         assert time.monotonic() < deadline, queue
+        time.sleep(0.02)
     return dict(queue)
 
 
@@ -187,7 +190,8 @@ def test_what_the_ledger_refuses_is_put_aside_listed_and_sent_again_on_demand(
         assert agent.json("queue", "retry", "all")["retried"] == 2
         ledger.await_records(fingerprints)
         await_queue(agent, lambda queue: bool(queue["refused"] == 0))
-        assert agent.json("queue")["refused_records"] == []
+        shown = agent.json("queue")
+        assert (shown["schema"], shown["refused_records"]) == ("swt3-agent/queue/1", [])
 
 
 def test_a_key_that_is_not_accepted_stops_the_lane_until_it_is_told_to_go_on(
