@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from swt3_agent.config.checks import check_no_free_text
 from swt3_agent.config.credentials import check_readable, check_secret_file, check_token_file
 from swt3_agent.config.dsn import API_KEY, parse_endpoint
 from swt3_agent.config.environment import is_local
@@ -25,6 +26,7 @@ from swt3_agent.config.values import (
     is_hardware,
 )
 from swt3_agent.errors import ConfigError
+from swt3_agent.protocol.clearing import MAX_LEVEL
 
 _SHORT_KEY = 16  # characters of an HMAC key below which a warning is due
 
@@ -43,6 +45,8 @@ def assembled(
     ledger = _ledger(settings, merged, environ, findings)
     level = clearing_level(settings, merged, has_ledger=ledger is not None, findings=findings)
     check_demands(settings, merged, findings)
+    if level == MAX_LEVEL:
+        check_no_free_text(settings, findings)
     _check_files(settings, findings)
     signing = _signing(settings, findings)
     policy = settings.mcp_policy

@@ -23,6 +23,7 @@ from swt3_agent.config.values import NO_TPM, Labels
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import LOG_PCRS
 from swt3_agent.protocol.fingerprint import check_tenant
+from swt3_agent.protocol.operational import refuse_free_text
 
 TCTI_FORMS = "device:PATH, swtpm:path=SOCKET, mssim:host=HOST,port=PORT, tabrmd, or none"
 _OPTIONS = "[a-z_]+=[^,]+(,[a-z_]+=[^,]+)*"
@@ -199,6 +200,18 @@ def _check_ledger(ledger: LedgerSettings, findings: Findings) -> None:
         f"is not within {lowest} to {highest}",
         "give how many bytes to send at once",
     )
+
+
+def check_no_free_text(settings: FileSettings, findings: Findings) -> None:
+    """What every anchor says of this node, at level 3 (docs/protocol.md 6.2)."""
+    keys = ("agent_id", "signing_key_id", *Labels.__slots__)
+    for key in keys:
+        if key == "policy_version":  # only its hash travels
+            continue
+        try:
+            refuse_free_text({key: getattr(settings, key)})
+        except FormatError as error:
+            findings.refuse("CONFIG_VALUE", key, error.message, error.remedy)
 
 
 def _check_custody(custody: CustodySettings, findings: Findings) -> None:
