@@ -41,6 +41,7 @@ VERBS = (
     Verb("history", "show which weights were on which GPUs since when, and what changed", "agent"),
     Verb("verify", "judge a proof or a bundle, offline", "verify"),
     Verb("export", "write a range of the log to a file that can be verified anywhere", "agent"),
+    Verb("replay", "deliver the anchors of a bundle to a ledger, and sign receipts", "agent"),
     Verb("import-receipts", "settle what an importer signed for", "agent"),
     Verb("custody", "open, export or look after what clearing removed", "verify"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),

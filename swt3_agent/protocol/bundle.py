@@ -11,6 +11,7 @@ The names sort in the order in which the members are made.
 """
 
 import re
+from array import array
 from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
@@ -217,12 +218,12 @@ def leaves_name(number: int) -> str:
     return f"data/{number:06d}.leaves"
 
 
-def iter_entries(data: bytes) -> Iterator[tuple[bytes, bytes, Record]]:
-    """Salts of payload and provenance, and the record, of every entry in ``data``.
+def iter_entries(data: bytes, at: int = 0) -> Iterator[tuple[bytes, bytes, Record]]:
+    """Salts of payload and provenance, and the record, of every entry in ``data`` from byte ``at``.
 
     Raises FormatError ``BUNDLE_ENTRY`` where the bytes are not whole entries.
     """
-    at, size, unpack = 0, len(data), FRAME_HEAD.unpack_from
+    size, unpack = len(data), FRAME_HEAD.unpack_from
     while at < size:
         frame = at + _SALTS
         body = frame + FRAME_HEAD.size
@@ -237,6 +238,16 @@ def iter_entries(data: bytes) -> Iterator[tuple[bytes, bytes, Record]]:
             raise _bad_entry(error.message) from None
         yield data[at : at + SALT_SIZE], data[at + SALT_SIZE : frame], record
         at = end
+
+
+def entry_offsets(data: bytes) -> "array[int]":
+    """Where each entry in ``data``, which was found whole, begins."""
+    offsets, at = array("Q"), 0
+    while at < len(data):
+        offsets.append(at)
+        length, _ = FRAME_HEAD.unpack_from(data, at + _SALTS)
+        at += _SALTS + FRAME_HEAD.size + length
+    return offsets
 
 
 def iter_leaves(data: bytes) -> Iterator[tuple[Disclosure, bytes]]:

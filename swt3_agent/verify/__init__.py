@@ -6,6 +6,7 @@ side of it, ``sign_receipts`` that of whoever takes a bundle over.
 
 from swt3_agent.verify.bundle.judge import verify_bundle
 from swt3_agent.verify.bundle.report import BundleReport
+from swt3_agent.verify.bundle.source import BundleSource
 from swt3_agent.verify.enroller import enroller_public_key, sign_trust
 from swt3_agent.verify.importer import (
     importer_key,
@@ -18,6 +19,7 @@ from swt3_agent.verify.verifier import verify_proof
 
 __all__ = [
     "BundleReport",
+    "BundleSource",
     "Check",
     "HeadInfo",
     "Outcome",

@@ -42,8 +42,11 @@ def disclosure_of(record: Record, tenant: str, level: int) -> Disclosure:
 
 
 def _applied_level(record: Record, provenance: _Provenance) -> int:
+    """What a relayed record does not say counts as not cleared at all."""
     if provenance.applied_level is not None:
         return provenance.applied_level
+    if record.kind is not Kind.MINTED:
+        return 0
     try:
         return msgspec.json.decode(record.payload, type=_Payload).clearing_level
     except msgspec.MsgspecError:

@@ -203,7 +203,9 @@ class _Reader:
         contents.not_recomputed += not recomputed
         payload = msgspec.json.decode(record.payload, type=_Payload)
         applied = provenance.applied_level
-        if (payload.clearing_level if applied is None else applied) < manifest.level:
+        if applied is None:
+            applied = payload.clearing_level if record.kind is Kind.MINTED else 0
+        if applied < manifest.level:
             self._check_level(record)
         key = payload.procedure_id, provenance.verdict or ""
         if key not in contents.verdicts and len(contents.verdicts) >= _MOST_PROCEDURES:

@@ -24,6 +24,7 @@ from swt3_agent.verify import enroller_public_key, sign_trust
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.anchors import submission
 from tests.support.bundles import ENROLLER, FOR_EVER
+from tests.support.ledger import API_KEY, Ledger
 
 IMPORTER = Ed25519PrivateKey.from_private_bytes(sha256(b"importer").digest())
 STRANGER = Ed25519PrivateKey.from_private_bytes(sha256(b"stranger").digest())
@@ -193,6 +194,34 @@ def test_an_export_without_a_daemon_or_a_tpm_says_so(tmp_path: Path, room: Path)
         )
     assert json.loads(piped.stdout)["code"] == "LOG_UNSIGNED"
     assert agent.json("import-receipts", made["file"])["error"]["code"] == "RECEIPTS_BODY"
+
+
+def test_a_bundle_is_replayed_to_a_ledger_and_its_refusals_come_back(
+    agent: AgentProcess, tmp_path: Path
+) -> None:
+    submit(agent, 6, batch=1)
+    made = agent.json("export", str(tmp_path))
+    anchors = [record for record in agent.records() if record["kind"] in {"minted", "relayed"}]
+    anchors = [record for record in anchors if record["seq"] < made["end"]]
+    arguments = [
+        *("replay", made["file"], "--trust", str(trust_in(agent, tmp_path / "enroller.trust"))),
+        *("--allow-software-tpm", "--key", str(write_key(tmp_path / "key.pem", IMPORTER))),
+    ]
+    with Ledger() as ledger:
+        ledger.rejected = {anchors[0]["payload"]["anchor_fingerprint"]}
+        there = AgentProcess(tmp_path, SWT3_ENDPOINT=ledger.endpoint, SWT3_API_KEY=API_KEY)
+        done = there.cli(*arguments, "--receipts", str(tmp_path / "receipts"), "--json")
+        answer = json.loads(done.stdout)
+        assert done.returncode == 0, done.stderr
+        assert answer["refused"] == [{"seq": anchors[0]["seq"], "code": "REFUSED_BY_LEDGER"}]
+        assert len(ledger.stored) == len(anchors) - 1
+    assert not there.state_dir.exists()
+    settled = agent.json("import-receipts", str(tmp_path / "receipts"))
+    assert (settled["accepted"], settled["refused"]) == (len(anchors) - 1, 1)
+    assert agent.json("status")["delivery"]["refused"] == 1
+    gone = there.json(*arguments, "--receipts", str(tmp_path / "again"))
+    assert gone["error"]["code"].startswith("LEDGER_")
+    assert not (tmp_path / "again").exists()
 
 
 def test_refusals_are_said_in_the_bundle(agent: AgentProcess, tmp_path: Path) -> None:
