@@ -200,13 +200,16 @@ class DayTrees:
             "anchor": None,
         }
 
-    def _log_proof(self, seq: int) -> Any:
-        """The record's own proof, by the newest head that covers it; None where none does."""
+    def _log_proof(self, seq: int) -> str | None:
+        """The record's own proof, by the newest head that covers it; None where none does.
+
+        As text: a proof has one spelling, and a JSON tool would give it another.
+        """
         try:
             proof = build_proof(self._journal, self._catalogue, seq, hide_provenance=True)
         except AgentError:  # no head yet, or none by the newest key: `prove` says which
             return None
-        return json.loads(encode_proof(proof))
+        return encode_proof(proof).decode()
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

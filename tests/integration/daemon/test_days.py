@@ -80,8 +80,12 @@ def test_a_day_that_was_missed_is_sealed_at_the_start_and_proved_from_then_on(
     assert audit["outcome"] == "PASS, PASS"
     stopped = agent.json("merkle", "--fingerprint", fingerprint)
     assert stopped["root"] == proof["root"]
-    for proved in ("record_proof", "seal_proof"):  # the head at the stop covers both
-        assert stopped[proved]["format"] == "swt3-agent/proof/1"
+    of = {"record_proof": stopped["record"], "seal_proof": stopped["day"]["record"]}
+    for proved, record in of.items():  # the head at the stop covers both
+        (agent.root / proved).write_text(stopped[proved])
+        report = agent.json("verify", str(agent.root / proved))
+        assert report["code"] == "LOG_UNSIGNED"  # all that a node without a TPM lacks
+        assert report["record"]["seq"] == record
 
 
 def test_days_and_fingerprints_that_are_not_there_are_refused(tmp_path: Path) -> None:
