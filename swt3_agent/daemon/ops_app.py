@@ -25,6 +25,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.sockets import Sockets
 from swt3_agent.daemon.times import iso_time
+from swt3_agent.protocol.appraisal import Outcome
 from swt3_agent.relay.counters import IntakeCounters
 
 PRIVATE_LEVEL = 2
@@ -110,4 +111,7 @@ def _hardware(node: Node) -> Mapping[str, object]:
     run = node.last_runs.get(GpuCollector.name)
     if run is None or not run.attestations:
         return {}
-    return run.attestations[0].appraisal.context
+    appraisal = run.attestations[0].appraisal
+    if appraisal.outcome is Outcome.ABSENT:  # looked for, and there is none
+        return {"accelerator_count": 0, "gpu_count": 0}
+    return appraisal.context

@@ -84,7 +84,7 @@ async def _serve(
         state.set_control(sockets.control.path)
         scheduler.start()
         start_delivery(node)
-        _log_ready(node)
+        _log_ready(node, sockets)
         notifier.notify("READY=1")
         on_ready(node)
         reloader = Reloader(node, listeners, scheduler, load, notifier.notify)
@@ -110,11 +110,11 @@ async def _serve(
         await asyncio.to_thread(make_head, node, "stop")
 
 
-def _log_ready(node: Node) -> None:
+def _log_ready(node: Node, sockets: Sockets) -> None:
     identity = node.tpm_identity
     told = fields(
         Event.READY,
-        socket=node.config.socket,
+        socket=sockets.intake.path,
         tenant=node.config.tenant,
         tpm="none" if identity is None else identity.kind.value,
         heads="signed" if node.head_lack is None else "unsigned",
