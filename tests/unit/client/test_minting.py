@@ -106,3 +106,36 @@ def test_a_prompt_given_where_its_hash_belongs_never_leaves_the_process(
         _minted(level=level, **{field: "What is wrong with me?"})
     assert "wrong with me" not in str(caught.value)
     assert "content_hash" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("procedure", "factors", "minted"),
+    [
+        ("AI-INF.2", (30_000, 1234, 0), (30_000, 2000, 0)),
+        ("AI-INF.2", (1500, 1234, 0), (1500, 1500, 0)),
+        ("AI-INF.2", (30_000, 30_001, 1), (30_000, 50_000, 1)),
+        ("AI-TOOL.1", (1, 0, 1), (1, 1, 1)),
+        ("AI-ENV.1", (42, 85, 1), (42, 85, 1)),
+    ],
+)
+def test_at_level_3_a_latency_is_minted_coarse(
+    procedure: str, factors: tuple[int, int, int], minted: tuple[int, int, int]
+) -> None:
+    a, b, c = factors
+    for level, expected in ((2, factors), (3, minted)):
+        payload = _minted(level, procedure_id=procedure, factor_a=a, factor_b=b, factor_c=c)
+        assert (payload["factor_a"], payload["factor_b"], payload["factor_c"]) == expected
+        assert match_fingerprint(
+            "LOCAL",
+            procedure,
+            *expected,
+            payload["fingerprint_timestamp_ms"],
+            payload["anchor_fingerprint"],
+        )
+
+
+def test_at_level_3_prose_in_an_operational_field_is_not_minted() -> None:
+    assert _minted(2, agent_id="what she said")["agent_id"] == "what she said"
+    with pytest.raises(FormatError, match="agent_id") as raised:
+        _minted(3, agent_id="what she said")
+    assert "what she said" not in raised.value.message

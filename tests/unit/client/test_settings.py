@@ -36,3 +36,14 @@ def test_a_bad_tenant_becomes_the_default_and_is_warned_of(
 ) -> None:
     assert ClientSettings.from_environment({"SWT3_TENANT_ID": "a:b"}).tenant == "LOCAL"
     assert "SWT3_TENANT_ID" in caplog.text
+
+
+def test_an_agent_id_that_level_3_does_not_let_through_is_warned_of_and_left_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    environ = {"SWT3_AGENT_ID": "my agent", "SWT3_CLEARING_LEVEL": "2"}
+    assert ClientSettings.from_environment(environ).agent_id == "my agent"
+    environ["SWT3_CLEARING_LEVEL"] = "3"
+    assert ClientSettings.from_environment(environ).agent_id is None
+    assert "SWT3_AGENT_ID" in caplog.text
+    assert "my agent" not in caplog.text
