@@ -30,6 +30,7 @@ Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Level = Annotated[int, msgspec.Meta(ge=0, le=3)]
 TrustLevel = Annotated[int, msgspec.Meta(ge=0, le=4)]
+Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Names = tuple[Name, ...]
@@ -54,10 +55,10 @@ class RuntimeProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=
 
     expected_topology: str | None = None
     min_gpu_count: Count | None = None
-    min_memory_mb: float | None = None
+    min_memory_mb: Amount | None = None
     expected_accelerator: str | None = None
-    max_temperature_celsius: float | None = None
-    max_power_watts: float | None = None
+    max_temperature_celsius: Amount | None = None
+    max_power_watts: Amount | None = None
 
 
 class HardwareSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -92,6 +92,9 @@ def _structs(
 
 
 def _fits(value: Any, annotation: Any, path: str, source: str, findings: Findings) -> bool:
+    if _holds_nul(value):
+        _refused(path, "holds a zero character", source, "take it out", findings)
+        return False
     try:
         msgspec.convert(value, annotation)
     except msgspec.ValidationError as error:
@@ -102,6 +105,13 @@ def _fits(value: Any, annotation: Any, path: str, source: str, findings: Finding
         _refused(path, f"has a wrong value: {said}", source, remedy, findings)
         return False
     return True
+
+
+def _holds_nul(value: Any) -> bool:
+    """No path, name or key has one, and the system's calls take none."""
+    if isinstance(value, list):
+        return any(map(_holds_nul, value))
+    return isinstance(value, str) and "\0" in value
 
 
 def _choices(annotation: Any) -> list[str]:
