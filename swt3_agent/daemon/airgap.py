@@ -132,8 +132,7 @@ def airgap_view(exports: Exports, cursor: int) -> dict[str, Any]:
 
 def _refuse_without_custody(node: Node) -> None:
     """Nothing is handed on while custody does not keep what clearing removes, as in delivery."""
-    lack = getattr(getattr(node, "custody", None), "lack", None)
-    if lack is not None:
+    if (lack := node.custody.lack) is not None:
         raise AgentError(lack.code, lack.detail, remedy=lack.remedy)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 import msgspec
 
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol.canonical import canonical_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +28,16 @@ class Gap:
     evicted: int
 
     def payload(self) -> bytes:
-        """The payload of the record."""
-        return canonical_json(
-            {
-                "listener": self.listener,
-                "from_ms": self.from_ms,
-                "to_ms": self.to_ms,
-                "refused": dict(self.refused),
-                "dropped": self.dropped,
-                "evicted": self.evicted,
-            }
+        """The payload of the record: RFC 8785, for names and whole numbers."""
+        payload = _Payload(
+            listener=self.listener,
+            from_ms=self.from_ms,
+            to_ms=self.to_ms,
+            refused=dict(self.refused),
+            dropped=self.dropped,
+            evicted=self.evicted,
         )
+        return msgspec.json.encode(payload, order="sorted")
 
 
 class _Payload(msgspec.Struct):

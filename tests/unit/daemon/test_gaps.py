@@ -1,11 +1,13 @@
 """Gap records: what was refused, once each, and nothing where nothing was."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.gaps import Gap, GapSums, parse_gap
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.answers import Code
@@ -60,6 +62,12 @@ def test_sums_are_kept_by_listener() -> None:
         "a": (5, 2),
         "b": (2, 1),
     }
+
+
+def test_a_gap_is_canonical_json_and_is_read_as_it_was_written() -> None:
+    gap = Gap("intake", 1, 2, {"BUSY": 3, "BAD_FIELD": 1}, 4, 5)
+    assert parse_gap(gap.payload()) == gap
+    assert gap.payload() == canonical_json(json.loads(gap.payload()))
 
 
 def test_another_payload_is_no_gap() -> None:

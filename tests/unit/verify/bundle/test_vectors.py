@@ -20,12 +20,12 @@ def cases() -> list[dict[str, Any]]:
 
 def changed(case: dict[str, Any]) -> bytes:
     """The bundle of a case, with the change that it names."""
-    bundle = (DIRECTORY / case["file"]).read_bytes()
+    bundle = (DIRECTORY / str(case["file"])).read_bytes()
     members = unpack(bundle)
     if "cut" in case:
-        return bundle[: case["cut"]]
+        return bundle[: int(case["cut"])]
     if "append" in case:
-        return bundle + bytes.fromhex(case["append"])
+        return bundle + bytes.fromhex(str(case["append"]))
     if "flip" in case:
         flip = case["flip"]
         data = bytearray(members[flip["member"]])
