@@ -13,6 +13,7 @@ import pytest
 
 from swt3_agent.config import SigningKey, ToolPolicy
 from swt3_agent.errors import JournalError
+from swt3_agent.protocol.custody import commitment
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.sentinel import Allowance, SentinelSettings
@@ -214,6 +215,18 @@ class TestRecord:
         kind, provenance, stored = sink.records[0]
         assert (kind, stored) == (Kind.OPAQUE, payload.encode())
         assert json.loads(provenance)["status"] == "unparsed"
+
+    @pytest.mark.parametrize("level", [2, 3])
+    def test_where_no_content_is_let_out_custody_has_it(
+        self, level: int, path: Path, sink: ListSink
+    ) -> None:
+        with sentinel(path, sink, clearing_level=level), Peer(path) as peer:
+            assert ask(peer, "record", fingerprint=FINGERPRINT, payload="a prompt")["ok"]
+        kind, provenance, stored = sink.records[0]
+        (entry,) = sink.withheld
+        assert (kind, stored) == (Kind.OPAQUE, b"")
+        assert (entry.original, entry.cleared, entry.level) == (b"a prompt", b"", level)
+        assert json.loads(provenance)["original"] == commitment(entry.secret, b"a prompt")
 
     def test_a_stalled_disk_is_told_in_time_and_as_retryable(
         self, path: Path, sink: ListSink
