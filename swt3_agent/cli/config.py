@@ -15,13 +15,14 @@ EXIT_BAD = ConfigError.exit_code
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the verb."""
+    add_json(parser)
     actions = parser.add_subparsers(dest="action", required=True, metavar="check|show")
     check = actions.add_parser("check", help="say all that is wrong with it, and what it demands")
     show_it = actions.add_parser("show", help="print every setting in force, secrets masked")
     for action in (check, show_it):
         add_config(action)
         add_profile(action)
-        add_json(action)
+        add_json(action, again=True)
     show_it.add_argument("--sources", action="store_true", help="say where each comes from")
 
 
@@ -41,7 +42,7 @@ def _check(found: Examination, *, as_json: bool) -> int:
                 "schema": "swt3-agent/config/1",
                 "source": found.source,
                 "good": not wrong,
-                "problems": [_problem_view(problem) for problem in wrong],
+                "problems": [problem.as_view() for problem in wrong],
                 "warnings": list(found.warnings),
                 "ignored": list(found.ignored),
                 "floors": _floors(found),
@@ -50,15 +51,6 @@ def _check(found: Examination, *, as_json: bool) -> int:
     else:
         show(printable("\n".join(_check_lines(found, wrong))))
     return EXIT_BAD if wrong else 0
-
-
-def _problem_view(problem: Problem) -> dict[str, str]:
-    return {
-        "code": problem.code,
-        "key": problem.key,
-        "message": problem.message,
-        "remedy": problem.remedy,
-    }
 
 
 def _check_lines(found: Examination, wrong: list[Problem]) -> list[str]:

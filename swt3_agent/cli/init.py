@@ -8,8 +8,10 @@ import socket
 from pathlib import Path
 
 from swt3_agent.cli.files import make_directory, write_whole
+from swt3_agent.cli.options import add_json, print_json
 from swt3_agent.cli.text import printable, show
 from swt3_agent.config import DEFAULT_FILE, Profile, examine, load_profile
+from swt3_agent.config.problems import Problem
 from swt3_agent.config.template import Beginning, agent_yaml
 from swt3_agent.errors import FormatError, UsageError
 from swt3_agent.protocol.fingerprint import check_tenant
@@ -32,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=f"file to write, `-` for standard output (default: {DEFAULT_FILE})",
     )
+    add_json(parser)
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
@@ -43,10 +46,20 @@ def run(args: argparse.Namespace) -> int:
     beginning = Beginning(profile, args.tenant, args.agent or socket.gethostname(), args.air_gap)
     text = agent_yaml(beginning)
     if args.output == _STANDARD_OUTPUT:
-        print(text, end="")
+        if args.json:
+            print_json({"schema": "swt3-agent/init/1", "file": None, "text": text})
+        else:
+            print(text, end="")
         return 0
     _write(args.output, text, force=args.force)
-    show(printable("\n".join(_next_steps(args.output, profile, air_gap=args.air_gap))))
+    found = examine(os.environ, args.output)
+    missing = [*found.problems, *found.lacks]
+    if args.json:
+        rows = [problem.as_view() for problem in missing]
+        print_json({"schema": "swt3-agent/init/1", "file": str(args.output), "missing": rows})
+    else:
+        lines = _next_steps(args.output, profile, missing, air_gap=args.air_gap)
+        show(printable("\n".join(lines)))
     return 0
 
 
@@ -88,10 +101,11 @@ def _claim(path: Path) -> None:
         ) from error
 
 
-def _next_steps(path: Path, profile: Profile | None, *, air_gap: bool) -> list[str]:
-    found = examine(os.environ, path)
+def _next_steps(
+    path: Path, profile: Profile | None, missing: list[Problem], *, air_gap: bool
+) -> list[str]:
     lines = [f"wrote       {path}"]
-    for problem in [*found.problems, *found.lacks]:
+    for problem in missing:
         lines += [f"missing     {problem.message}", f"            {problem.remedy}"]
     if profile is not None:
         lines.append(f"profile     `swt3-agent profiles show {profile.name}` says what it demands")

@@ -21,9 +21,14 @@ def add_config(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
-    """``--json``: the pinned machine-readable shape."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
+def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
+    """``--json``: the pinned machine-readable shape.
+
+    ``again``: for an action of a verb that has the option itself, so that it may stand before or
+    after the action.
+    """
+    default = argparse.SUPPRESS if again else False
+    parser.add_argument("--json", action="store_true", default=default, help="print JSON")
 
 
 def add_profile(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     one = actions.add_parser("show", help="print one profile: what it demands, and of when it is")
     one.add_argument("name", metavar="PROFILE")
     one.add_argument("--yaml", action="store_true", help="print the file itself")
-    add_json(one)
+    add_json(one, again=True)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -26,6 +26,15 @@ class Problem:
             remedy += f"; `swt3-agent config check` shows {others} more"
         return ConfigError(self.code, self.message, remedy=remedy)
 
+    def as_view(self) -> dict[str, str]:
+        """As JSON output has it."""
+        return {
+            "code": self.code,
+            "key": self.key,
+            "message": self.message,
+            "remedy": self.remedy,
+        }
+
 
 @dataclass(slots=True)
 class Findings:

@@ -151,6 +151,23 @@ def test_it_leaves_nothing_behind_where_it_refuses(
     assert capsys.readouterr().err
 
 
+def test_json_may_stand_before_or_after_the_action(capsys: pytest.CaptureFixture[str]) -> None:
+    before = told(capsys, "profiles", "--json", "show", "minimal")
+    assert before == told(capsys, "profiles", "show", "minimal", "--json")
+    assert json.loads(before[1])["name"] == "minimal"
+
+
+def test_what_is_missing_is_told_to_programs_too(
+    file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("init", "--profile", "eu-ai-act-high-risk", "--output", str(file))
+    _, answer = as_json(capsys, *arguments)
+    assert answer["file"] == str(file)
+    assert [problem["key"] for problem in answer["missing"]] == ["signing_key", "jurisdiction"]
+    _, answer = as_json(capsys, "init", "--output", "-")
+    assert "tenant_id" in answer["text"]
+
+
 def test_it_can_be_read_before_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     code, text = told(capsys, "init", "--air-gap", "--output", "-")
     assert code == 0
