@@ -1,5 +1,11 @@
 """Judging a bundle offline (docs/formats.md, "Bundle").
 
-``archive`` reads the file within bounds, ``contents`` goes through its records, ``heads`` follows
-the chain of heads, ``judge`` brings them together, ``report`` says what was found.
+judge          the checks, in their order
+  archive      the file, within bounds
+  closing      what ties its manifest to the log
+  contents     its records, one by one, and the tree over them
+    heads      the chain of heads
+  limits       what none of that proves
+  report       what was found
+source         the records of a bundle that was judged, for an importer
 """

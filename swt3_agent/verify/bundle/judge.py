@@ -5,11 +5,8 @@ the outcome FALSE at once; what is only lacking makes it UNDECIDED, and only if 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import BinaryIO
-
-import msgspec
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import (
@@ -26,22 +23,22 @@ from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.note import decode_base64
-from swt3_agent.protocol.proof import Salted, decode_proof
-from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.bundle.archive import Archive, Portion, refusal
+from swt3_agent.verify.bundle.closing import examine_closing
 from swt3_agent.verify.bundle.contents import (
     Contents,
     Progress,
     examine_records,
     examine_tree,
 )
+from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.limits import limits
 from swt3_agent.verify.bundle.report import BundleReport
-from swt3_agent.verify.course import Course
-from swt3_agent.verify.report import Check, Outcome, Report
+from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
 _DOUBTS = {
@@ -49,28 +46,6 @@ _DOUBTS = {
     "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
     " does not know",
 }
-
-
-class _Provenance(msgspec.Struct):
-    listener: str
-    phase: str
-
-
-class _Export(msgspec.Struct):
-    manifest: str
-    first: int
-    end: int
-    root: str
-
-
-@dataclass(slots=True)
-class _Examination(Course):
-    hashes: dict[str, str] = field(default_factory=dict)
-    manifest: Manifest | None = None
-    closing: Report | None = None
-    contents: Contents | None = None
-    chain: HeadChain | None = None
-    statement: TrustStatement | None = None
 
 
 def verify_bundle(
@@ -86,7 +61,7 @@ def verify_bundle(
     Arguments as for ``verify_proof``. Raises OSError where ``stream`` does; whatever is wrong with
     the files is in the report.
     """
-    examination = _Examination()
+    examination = Examination()
     try:
         archive, manifest = _read(examination, stream)
         proof = archive.read(PROOF)
@@ -94,7 +69,7 @@ def verify_bundle(
         closing = verify_proof(
             proof, trust=trust, allow_software_tpm=allow_software_tpm, now_ms=now_ms
         )
-        _examine_closing(examination, manifest, proof, closing)
+        examine_closing(examination, manifest, proof, closing)
         _examine_contents(
             examination, archive, manifest, parse_signed_note(_note_of(proof)), progress
         )
@@ -106,7 +81,7 @@ def verify_bundle(
     return _report(examination, Outcome.VERIFIED, None)
 
 
-def _read(examination: _Examination, stream: BinaryIO) -> tuple[Archive, Manifest]:
+def _read(examination: Examination, stream: BinaryIO) -> tuple[Archive, Manifest]:
     examination.begin("container")
     archive = Archive(stream)
     examination.hashes["bundle"] = archive.digest()
@@ -126,44 +101,8 @@ def _note_of(proof: bytes) -> bytes:
     return decode_proof(proof).note
 
 
-def _examine_closing(
-    examination: _Examination, manifest: Manifest, data: bytes, closing: Report
-) -> None:
-    """The log itself says, under its last head, that this manifest left it."""
-    examination.closing = closing
-    examination.checks += [
-        Check(f"closing-{check.name}", check.ok, check.detail) for check in closing.checks
-    ]
-    if closing.outcome is Outcome.FALSE:
-        examination.step = "closing"
-        raise FormatError(closing.code, closing.reason, remedy=closing.remedy)
-    if closing.outcome is Outcome.UNDECIDED:
-        examination.doubts.append(FormatError(closing.code, closing.reason, remedy=closing.remedy))
-    examination.begin("closing")
-    if closing.record is None:  # it could not be read as a proof
-        raise refusal("CLOSING_RECORD", f"{PROOF} proves nothing: {closing.reason}")
-    proof = decode_proof(data)
-    provenance = proof.record.provenance
-    try:
-        export = msgspec.json.decode(proof.record.payload.content, type=_Export)
-        origin = msgspec.json.decode(
-            provenance.content if isinstance(provenance, Salted) else b"", type=_Provenance
-        )
-    except msgspec.MsgspecError:
-        raise refusal("CLOSING_RECORD", f"{PROOF} is of another record than an export") from None
-    if (origin.listener, origin.phase) != ("agent", "export"):
-        raise refusal("CLOSING_RECORD", f"{PROOF} is of a record that is not the agent's export")
-    if (proof.node_id, proof.log_id) != (manifest.node_id, manifest.log_id):
-        raise refusal("IDENTITY", "the closing head is of another node or log than the manifest")
-    if export.manifest != examination.hashes[MANIFEST]:
-        raise refusal("CLOSING_MANIFEST", f"the log states another {MANIFEST} for this export")
-    if (export.first, export.end, export.root) != (manifest.first, manifest.end, manifest.root):
-        raise refusal("CLOSING_RANGE", "the log states another range or root for this export")
-    examination.passed(f"record {proof.record.seq} of the log holds the manifest's digest")
-
-
 def _examine_contents(
-    examination: _Examination,
+    examination: Examination,
     archive: Archive,
     manifest: Manifest,
     closing: SignedNote,
@@ -234,7 +173,7 @@ def _check_sums(manifest: Manifest, contents: Contents) -> None:
 
 
 def _examine_tree(
-    examination: _Examination,
+    examination: Examination,
     archive: Archive,
     manifest: Manifest,
     portions: list[Portion],
@@ -261,7 +200,7 @@ def _examine_tree(
     )
 
 
-def _examine_signers(examination: _Examination, trust: bytes | None) -> None:
+def _examine_signers(examination: Examination, trust: bytes | None) -> None:
     """Heads of the range are the enrolled key's, and their chain begins where it must."""
     examination.begin("signers")
     chain = examination.chain
@@ -281,7 +220,7 @@ def _examine_signers(examination: _Examination, trust: bytes | None) -> None:
             examination.doubt(found.code, found.detail, _DOUBTS[found.code])
 
 
-def _report(examination: _Examination, outcome: Outcome, error: FormatError | None) -> BundleReport:
+def _report(examination: Examination, outcome: Outcome, error: FormatError | None) -> BundleReport:
     closing, shown = examination.closing, outcome is not Outcome.FALSE
     manifest, contents, chain = examination.manifest, examination.contents, examination.chain
     unproven: tuple[str, ...] = ()

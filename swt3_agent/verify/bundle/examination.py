@@ -1,0 +1,23 @@
+"""Judging one bundle: what was brought to light so far."""
+
+from dataclasses import dataclass, field
+
+from swt3_agent.protocol.bundle import Manifest
+from swt3_agent.verify.bundle.contents import Contents
+from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.course import Course
+from swt3_agent.verify.report import Report
+
+
+@dataclass(slots=True)
+class Examination(Course):
+    """The course of judging a bundle, and what it brought to light.
+
+    ``hashes`` are hex SHA-256 by member, ``closing`` the report on ``proof.json``.
+    """
+
+    hashes: dict[str, str] = field(default_factory=dict)
+    manifest: Manifest | None = None
+    closing: Report | None = None
+    contents: Contents | None = None
+    chain: HeadChain | None = None
