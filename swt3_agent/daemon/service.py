@@ -46,6 +46,7 @@ def run(
     Raises AgentError when it cannot start: configuration, state directory, journal, sockets.
     """
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what it starts with is read already
     with (
         StateDirectory.open(config.state_dir) as state,
         open_sockets(config) as sockets,
@@ -75,6 +76,8 @@ async def _serve(
     lines = JsonLines(node.journal, lambda: node.config)
     scheduler = scheduler_of(node)
     scheduler.add_job(gaps.record, "interval", seconds=PERIOD_S, id="gaps")
+    reloader = Reloader(node, listeners, scheduler, load, notifier.notify)
+    loop.add_signal_handler(signal.SIGHUP, reloader.ask)
     try:
         await listeners.start()
         await control.start()
@@ -87,12 +90,10 @@ async def _serve(
         _log_ready(node, sockets)
         notifier.notify("READY=1")
         on_ready(node)
-        reloader = Reloader(node, listeners, scheduler, load, notifier.notify)
-        loop.add_signal_handler(signal.SIGHUP, reloader.ask)
-        reloading = loop.create_task(reloader.run())
+        reloader.start()
         await _watch(notifier, node, stop)
-        reloading.cancel()
     finally:
+        await reloader.stop()
         notifier.notify("STOPPING=1")
         logger.info("stopping %s", fields(Event.STOPPING))
         node.pipeline.stop()
