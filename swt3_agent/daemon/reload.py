@@ -85,26 +85,40 @@ class Reloader:
         self._load = load
         self._notify = notify
         self._asked = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Reload when asked, also when that was before now."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Finish a reload that is under way, and begin none any more."""
+        async with self._reloading:
+            if self._task is not None:
+                self._task.cancel()
 
     def ask(self) -> None:
         """Reload soon; being asked again before that makes no difference."""
         self._asked.set()
 
-    async def run(self) -> None:
-        """Reload whenever asked, until cancelled."""
+    async def _run(self) -> None:
         while True:
             await self._asked.wait()
             self._asked.clear()
-            self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            try:
-                await self._reload()
-            except AgentError as error:
-                told = fields(Event.RELOAD_REFUSED, code=error.code, why=error, remedy=error.remedy)
-                logger.error("not reloaded: the settings before stay in force %s", told)
-            except Exception:
-                logger.exception("not reloaded %s", fields(Event.RELOAD_REFUSED, code="INTERNAL"))
-            finally:
+            async with self._reloading:
+                self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+                await self._try_reload()
                 self._notify("READY=1")
+
+    async def _try_reload(self) -> None:
+        try:
+            await self._reload()
+        except AgentError as error:
+            told = fields(Event.RELOAD_REFUSED, code=error.code, why=error, remedy=error.remedy)
+            logger.error("not reloaded: the settings before stay in force %s", told)
+        except Exception:
+            logger.exception("not reloaded %s", fields(Event.RELOAD_REFUSED, code="INTERNAL"))
 
     async def _reload(self) -> None:
         wanted = await asyncio.to_thread(self._load)
