@@ -17,7 +17,9 @@ SOURCES = [
     ),
     ROOT / "swt3_agent" / "daemon" / "receipts.py",
 ]
-CODE = re.compile(r'(?:Error|refusal|_refused|_mismatch|doubt|parse_error|Irregularity)\(\s*"([A-Z_]+)"')
+CODE = re.compile(
+    r'(?:Error|refusal|_refused|_mismatch|doubt|parse_error|Irregularity)\(\s*"([A-Z_]+)"'
+)
 
 
 def codes() -> set[str]:
