@@ -9,6 +9,7 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The sub-verbs and their options."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
     verbs = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     status = verbs.add_parser(
         "status", help="where it is kept, for whom, and what hinders it", allow_abbrev=False
@@ -61,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="X25519 and ML-KEM-768 together, against who records now and decrypts in decades",
     )
     for verb in (status, reading, export, keygen):
-        verb.add_argument("--json", action="store_true", help="print JSON")
+        verb.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
