@@ -5,7 +5,7 @@ well, its log takes records and its TPM signs them, and what must leave it does.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from swt3_agent.collect.gpu.collector import GpuCollector
@@ -16,6 +16,7 @@ from swt3_agent.daemon.coverage import coverage
 from swt3_agent.daemon.coverage_collector import CoverageCollector
 from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.node import Node
+from swt3_agent.errors import AgentError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.delivery.lane import LaneState
@@ -35,15 +36,26 @@ def unready(node: Node) -> list[Reason]:
     """The reasons, the gravest first. It may take as long as the disk does: ask from a thread."""
     now_ms = time.time_ns() // 1_000_000
     return [
-        *_journal(node),
-        *_disk(node),
-        *_heads(node),
-        *_attestations(node, now_ms),
-        *_coverage(node, now_ms),
-        *_custody(node),
-        *_delivery(node, now_ms),
-        *_quarantine(node, now_ms),
+        *without_trouble(lambda: _journal(node)),
+        *without_trouble(lambda: _disk(node)),
+        *without_trouble(lambda: _heads(node)),
+        *without_trouble(lambda: _attestations(node, now_ms)),
+        *without_trouble(lambda: _coverage(node, now_ms)),
+        *without_trouble(lambda: _custody(node)),
+        *without_trouble(lambda: _delivery(node, now_ms)),
+        *without_trouble(lambda: _quarantine(node, now_ms)),
     ]
+
+
+def without_trouble(check: Callable[[], Iterable[Reason]]) -> Iterator[Reason]:
+    """The reasons of ``check``; one that cannot look is a reason itself."""
+    try:
+        yield from check()
+    except AgentError as error:
+        yield Reason(error.code, error.message, error.remedy)
+    except OSError as error:
+        detail = f"{error.filename or 'the state directory'}: {error.strerror or error}"
+        yield Reason("SYSTEM", detail, "check that path and its disk")
 
 
 def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
