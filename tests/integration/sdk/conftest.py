@@ -37,7 +37,7 @@ def sdk(sdk_python: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
             [sdk_python, str(PROGRAMS / f"{program}.py"), *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
         )
         started.append(process)
@@ -45,8 +45,8 @@ def sdk(sdk_python: str) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
 
     yield start
     for process in started:
-        process.kill()
-        process.communicate()
+        with process:  # closes its pipes, and waits
+            process.kill()
 
 
 def configured_agent(root: Path, **settings: object) -> tuple[AgentProcess, str]:
