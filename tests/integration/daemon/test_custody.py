@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from swt3_agent.daemon import control
 from swt3_agent.protocol.fingerprint import content_hash
 from tests.support.agent import READY_TIMEOUT_S, AgentProcess, IntakeConnection
 from tests.support.anchors import inference_anchor
+from tests.support.ledger import API_KEY, Ledger
 
 SENTINELS = ("SENTINEL-provider", "SENTINEL-model", "SENTINEL-guardrail", "5e2715e2")
 ROUNDS = 3
@@ -70,6 +72,11 @@ def elsewhere(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[
         timeout=60,
         check=False,
     )
+
+
+def asked(agent: AgentProcess, operation: str) -> Any:
+    """The daemon's own answer, without the second that a command line takes to start."""
+    return control.call(agent.intake.with_name("control.sock"), operation, {}, READY_TIMEOUT_S)
 
 
 def files_with(directory: Path, text: str) -> list[Path]:
@@ -163,7 +170,7 @@ def test_a_failing_custody_stops_no_intake_and_is_made_up_for(tmp_path: Path) ->
     with configured(tmp_path, path=str(volume)) as agent:
         given = [as_the_sdk_sends_it() for _ in range(2)]
         assert submit(agent, 1, given[0])["accepted"] == 1
-        custody = agent.json("status")["custody"]
+        custody = asked(agent, "status")["custody"]
         assert custody["lack"]["code"] == "CUSTODY_FAILED"
         assert str(volume) in custody["lack"]["detail"]
         assert "nothing is forwarded" in agent.cli("status").stdout
@@ -173,11 +180,38 @@ def test_a_failing_custody_stops_no_intake_and_is_made_up_for(tmp_path: Path) ->
         assert command(agent, "status", "--config", yaml)["spooled_files"] >= 1
         volume.mkdir()
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while agent.json("status")["custody"]["lack"] is not None:
+        while asked(agent, "status")["custody"]["lack"] is not None:
             assert time.monotonic() < deadline
+            time.sleep(0.01)
         assert command(agent, "status", "--config", yaml)["spooled_files"] == 0
         (tmp_path / "log.jsonl").write_text(agent.cli("log", "--json").stdout)
     assert_custody_has_all(agent, volume, tmp_path)
+
+
+def test_nothing_is_forwarded_that_custody_has_not_in_its_place(tmp_path: Path) -> None:
+    volume = tmp_path / "not-mounted"
+    with Ledger() as ledger:
+        file = tmp_path / "agent.yaml"
+        settings = {
+            "clearing_level": 2,
+            "endpoint": ledger.endpoint,
+            "agent": {"custody": {"path": str(volume)}},
+        }
+        file.write_text(json.dumps(settings))
+        agent = AgentProcess(tmp_path, arguments=("--config", str(file)), SWT3_API_KEY=API_KEY)
+        with agent:
+            given = as_the_sdk_sends_it()
+            assert submit(agent, 1, given)["accepted"] == 1
+            deadline = time.monotonic() + READY_TIMEOUT_S
+            while asked(agent, "queue")["lane"] != "waiting-custody":
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            assert given["anchor_fingerprint"] not in ledger.fingerprints()
+            volume.mkdir()
+            ledger.await_records([given["anchor_fingerprint"]])
+        (sent,) = [r for r in ledger.stored if given["anchor_fingerprint"] in str(r)]
+    assert SENTINELS[0] not in str(sent)
+    assert SENTINELS[1] in str(sent)  # the model of an inference travels at level 2
 
 
 class Producer(threading.Thread):
@@ -210,8 +244,8 @@ def test_after_kill_9_no_cleared_record_lacks_its_entry(tmp_path: Path) -> None:
     try:
         for _ in range(ROUNDS):
             agent.start()
-            while agent.json("status")["intake"]["cleared"] < 40:
-                pass
+            while asked(agent, "status")["intake"]["cleared"] < 40:
+                time.sleep(0.01)
             time.sleep(chance.random() / 20)  # anywhere in a commit
             agent.kill()
     finally:
