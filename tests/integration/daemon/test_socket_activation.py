@@ -23,7 +23,7 @@ def test_serves_on_them_and_leaves_their_files(room: Path) -> None:
     agent = AgentProcess(room)
     names = ("intake", "control", "ops")
     listen = [word for name in names for word in ("-l", str(room / f"{name}.sock"))]
-    environment = ("SWT3_STATE_DIR", "SWT3_TPM_TCTI", "PATH")
+    environment = ("SWT3_STATE_DIR", "SWT3_AGENT_SOCKET", "SWT3_TPM_TCTI", "PATH")
     passed = [word for name in environment for word in ("-E", name)]
     command = ["systemd-socket-activate", f"--fdname={':'.join(names)}", *passed, *listen]
     with (room / "log").open("wb") as log:
