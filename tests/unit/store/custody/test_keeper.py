@@ -378,3 +378,34 @@ def test_too_much_that_waits_is_refused(layout: Layout) -> None:
         with pytest.raises(JournalError) as raised:
             flood(custody)
         assert (raised.value.code, raised.value.retryable) == ("CUSTODY_BUSY", True)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"swt3-custody/1\n",
+        b"swt3-custody/1\n\xff\xff\xff\xff",
+        b"swt3-custody/1\n\x10\x00\x00\x00{}",
+        b"swt3-custody/1\n\x02\x00\x00\x00{}",
+        b"swt3-custody/2\n\x02\x00\x00\x00{}",
+    ],
+)
+def test_what_is_no_custody_file_is_refused_and_closed(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "x.custody"
+    path.write_bytes(data)
+    with pytest.raises(FormatError) as raised:
+        CustodyFile(path)
+    assert raised.value.code == "CUSTODY_HEADER"
+
+
+def test_a_frame_that_claims_to_be_huge_is_not_read(layout: Layout) -> None:
+    with opened(layout) as custody:
+        keep(custody, entry(1))
+    (file,) = layout.custody.iterdir()
+    data = file.read_bytes()
+    frames = 19 + int.from_bytes(data[15:19], "little")
+    file.write_bytes(data[:frames] + b"\xff\xff\xff\xff\x00" + b"x" * 100)
+    kept, reading = read(file, own_key(layout))
+    assert kept == []
+    assert [reason.code for reason in reading.damage] == ["CUSTODY_FRAME"]
