@@ -9,22 +9,25 @@ from swt3_agent.collect.pci import PciInventory, read_inventory
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
 
 SLOWDOWNS: Mapping[int, str] = {
-    0x4: "power cap",
     0x8: "hardware slowdown",
     0x20: "software thermal slowdown",
     0x40: "hardware thermal slowdown",
     0x80: "power brake",
 }
-"""Reasons of nvml.h for which clocks are held down by heat or power. The others are chosen or
-harmless: idle, application clocks, sync boost, display."""
+"""Reasons of nvml.h for which clocks are held down by heat or by the supply of power. The others
+are chosen or harmless: idle, application clocks, sync boost, display."""
+
+POWER_CAP = 0x4
+"""The driver keeps the GPU at its power limit: how any that is fully loaded runs all day."""
 
 
 class EnvironmentCollector:
     """Claims: ``gpus`` sorted by UUID, each ``uuid``, ``pci``, ``temperature_c``, ``power_mw``,
-    ``power_limit_mw``, ``slowdowns`` (bits) and ``slowed_by`` (words), where a value that NVML
-    would not give is ``{"error": code}``; ``gpu_count`` that the PCI bus shows; ``gpu_lack`` (null,
-    or ``lack``, ``code``, ``detail``: why no GPU answered); ``sensors`` of the kernel
-    (collect/hwmon.py), those of a processor marked ``of_processor``.
+    ``power_limit_mw``, ``slowdowns`` (bits), ``slowed_by`` (words of ``SLOWDOWNS``) and
+    ``power_capped``, where a value that NVML would not give is ``{"error": code}`` (the last two:
+    null); ``gpu_count`` that the PCI bus shows; ``gpu_lack`` (null, or ``lack``, ``code``,
+    ``detail``: why no GPU answered); ``sensors`` of the kernel (collect/hwmon.py), those of a
+    processor marked ``of_processor``.
     """
 
     name = "environment"
@@ -103,6 +106,9 @@ def _gpu(gpu: SensorReading) -> dict[str, object]:
         "slowed_by": None
         if isinstance(gpu.slowdowns, Unreadable)
         else [words for bit, words in SLOWDOWNS.items() if gpu.slowdowns & bit],
+        "power_capped": None
+        if isinstance(gpu.slowdowns, Unreadable)
+        else bool(gpu.slowdowns & POWER_CAP),
     }
 
 

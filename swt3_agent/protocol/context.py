@@ -170,7 +170,9 @@ def power_context(claims: Claims, watts: int, headroom: int, *, throttled: bool)
         "headroom_watts": headroom,
         "throttled": throttled,
         "power_domains": len(gpus),
-        "gpus": [_sensors(gpu, "power_mw", "power_limit_mw", "slowed_by") for gpu in gpus],
+        "gpus": [
+            _sensors(gpu, "power_mw", "power_limit_mw", "slowed_by", "power_capped") for gpu in gpus
+        ],
     }
 
 

@@ -16,6 +16,7 @@ from swt3_agent.protocol.evidence import (
 
 _COOL = "check fans, air flow and room temperature; see `nvidia-smi -q -d TEMPERATURE,PERFORMANCE`"
 _POWER = "lower the load, or raise the power limit where node and rack allow it"
+_SLOWED = "see `nvidia-smi -q -d PERFORMANCE,TEMPERATURE`; check cooling and power supply"
 _SENSOR = "see what `nvidia-smi -q -d TEMPERATURE,POWER,PERFORMANCE` says of it"
 
 
@@ -73,10 +74,12 @@ def _appraise_temperature(reading: Evidence, limit: int) -> Appraisal:
 
 def _appraise_power(reading: Evidence) -> Appraisal:
     """AI-ENV.2: a = watts of the GPU that is nearest to its limit, b = what is left to it there,
-    c = heat or power holds some GPU's clocks down."""
+    c = heat or a lack of power holds some GPU's clocks down. One that is kept at its power limit
+    is only loaded: b says whether anything is left."""
     claims = reading.claims
     unknown = _silent_gpus(claims)
     slowed: tuple[Reason, ...] = ()
+    capped: tuple[Reason, ...] = ()
     known: list[tuple[int, int]] = []  # headroom, draw
     for gpu in entries_claim(claims, "gpus"):
         draw, most, slowdowns = (
@@ -90,7 +93,10 @@ def _appraise_power(reading: Evidence) -> Appraisal:
             unknown += (_unread(gpu, "reasons of slowdown"),)
         elif slowdowns:
             why = ", ".join(map(str, slowdowns))
-            slowed += (Reason("GPU_SLOWED", f"GPU {_name(gpu)} is held down: {why}", _POWER),)
+            slowed += (Reason("GPU_SLOWED", f"GPU {_name(gpu)} is held down: {why}", _SLOWED),)
+        if gpu.get("power_capped") is True:
+            detail = f"GPU {_name(gpu)} is kept at its power limit, as is normal under full load"
+            capped += (Reason("GPU_POWER_CAPPED", detail),)
     headroom, watts = min(known, default=(1, 0))
     faults = slowed
     if headroom == 0:
@@ -108,7 +114,7 @@ def _appraise_power(reading: Evidence) -> Appraisal:
         reading.collector,
         "AI-ENV.2",
         (watts, headroom, int(bool(slowed))),
-        (*faults, *unknown),
+        (*faults, *unknown, *capped),
         root_of_trust=reading.root_of_trust,
         context=power_context(claims, watts, headroom, throttled=bool(slowed)),
         model_id="env-power-unknown",

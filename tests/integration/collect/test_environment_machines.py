@@ -1,12 +1,15 @@
 """Temperature and power through unmodified pynvml, and from a kernel's sensors."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from swt3_agent.collect.environment import EnvironmentCollector
+from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.protocol.appraisal import Appraisal, Outcome, appraise_environment
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
 from tests.support.hwmon import plug_in
@@ -60,6 +63,12 @@ def test_one_hot_gpu_fails_the_node(machine: MachineMaker, driver: Path) -> None
     assert "software thermal slowdown, hardware thermal slowdown" in power.reasons[0].detail
 
 
+def test_a_power_cap_is_recorded_and_is_no_throttling(machine: MachineMaker, driver: Path) -> None:
+    _, power = appraised(read(machine("dgx-h100").change("gpu *", slowdowns="0x4"), driver))
+    assert (power.outcome, power.factors) == (Outcome.PASS, (629, 70, 0))
+    assert {reason.code for reason in power.reasons} == {"GPU_POWER_CAPPED"}
+
+
 def test_a_lost_gpu_is_neither_cool_nor_warm(machine: MachineMaker, driver: Path) -> None:
     reading = read(machine("dgx-h100").change("gpu 3", everything="error 15"), driver)
     claims: Any = reading.claims
@@ -71,6 +80,7 @@ def test_a_lost_gpu_is_neither_cool_nor_warm(machine: MachineMaker, driver: Path
         "power_limit_mw": {"error": 15},
         "slowdowns": {"error": 15},
         "slowed_by": None,
+        "power_capped": None,
     }
     assert {found.outcome for found in appraised(reading)} == {Outcome.NOT_COMPARED}
 
@@ -88,6 +98,29 @@ def test_a_driver_that_hangs_costs_the_kernels_sensors_nothing(
     assert [sensor["value"] for sensor in claims["sensors"]] == [55000]
     temperature, _ = appraised(reading)
     assert temperature.outcome is Outcome.NOT_COMPARED
+
+
+def test_collectors_that_share_a_driver_that_hangs_hold_one_child(
+    machine: MachineMaker, driver: Path
+) -> None:
+    """Each a whole time limit, one after the other: a second child would only hang beside it."""
+    stuck = machine("l40s").change("", init="hang")
+    shared = stuck.driver(driver, timeout_s=1.0, first_timeout_s=1.0)
+    collectors = (GpuCollector(shared), EnvironmentCollector(shared), GpuCollector(shared))
+    before = set(psutil.Process().children())
+    seen: set[psutil.Process] = set()
+    most = 0
+    with ThreadPoolExecutor(len(collectors)) as pool:
+        readings = [pool.submit(collector.collect) for collector in collectors]
+        while not all(reading.done() for reading in readings):
+            children = set(psutil.Process().children()) - before
+            seen |= children
+            most = max(most, len(children))
+    assert (most, len(seen)) == (1, len(collectors))
+    for reading in readings:
+        found = reading.result()
+        assert isinstance(found, Unavailable)
+        assert (found.lack, found.code) == (Lack.BUSY, "GPU_TIMEOUT")
 
 
 def test_a_node_without_gpus_is_as_warm_as_its_processors(tmp_path: Path) -> None:

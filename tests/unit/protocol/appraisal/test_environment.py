@@ -17,6 +17,7 @@ GPU: dict[str, Any] = {
     "power_mw": 629_450,
     "power_limit_mw": 700_000,
     "slowed_by": [],
+    "power_capped": False,
 }
 COOLER = GPU | {"uuid": "GPU-2", "temperature_c": 40, "power_mw": 90_000}
 CORE: dict[str, Any] = {"kind": "temperature", "of_processor": True, "value": 41_500}
@@ -52,6 +53,7 @@ def test_contexts_name_gpus_by_hash_only() -> None:
             "power_mw": gpu["power_mw"],
             "power_limit_mw": 700_000,
             "slowed_by": [],
+            "power_capped": False,
         }
         for gpu in (GPU, COOLER)
     ]
@@ -76,6 +78,16 @@ def test_a_gpu_that_is_held_down_fails_and_says_by_what() -> None:
     assert (power.outcome, power.factors) == (Outcome.FAIL, (629, 70, 1))
     assert codes(power) == ["GPU_SLOWED"]
     assert "GPU-2 is held down: power brake" in power.reasons[0].detail
+
+
+def test_a_loaded_gpu_at_its_power_cap_is_recorded_and_passes_with_headroom() -> None:
+    capped = GPU | {"power_capped": True, "power_mw": 698_200}
+    _, power = appraise(gpus=[capped, COOLER])
+    assert (power.outcome, power.factors) == (Outcome.PASS, (698, 1, 0))
+    assert codes(power) == ["GPU_POWER_CAPPED"]
+    assert power.context["throttled"] is False
+    _, power = appraise(gpus=[capped | {"power_mw": 699_900}, COOLER])
+    assert (power.outcome, codes(power)) == (Outcome.FAIL, ["POWER_LIMIT", "GPU_POWER_CAPPED"])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +132,7 @@ def test_power_that_is_not_known_is_not_within_limits(claims: dict[str, Any], co
 
 def test_a_known_fault_fails_whatever_else_is_unknown() -> None:
     unread = COOLER | {"temperature_c": ERROR, "power_mw": ERROR}
-    temperature, power = appraise(gpus=[GPU | {"slowed_by": ["power cap"]}, unread], limit=50)
+    temperature, power = appraise(gpus=[GPU | {"slowed_by": ["power brake"]}, unread], limit=50)
     assert temperature.factors == (59, 50, 0)
     assert codes(temperature) == ["TEMPERATURE_HIGH", "SENSOR_UNREADABLE"]
     assert power.factors == (629, 70, 1)
