@@ -10,12 +10,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 Found = TypeVar("Found")
 
 MOST_FILES = 20_000
+"""Entries of all directories together, whatever they are: none is read without end."""
+
 DEEPEST = 32
 _BUFFER = 1 << 20  # bytes; from 64 KiB to 4 MiB hashlib runs at the same rate
 
@@ -58,6 +61,7 @@ class Tree:
     files: dict[str, Stamp] = field(default_factory=dict)
     links: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    entries: int = 0
 
 
 def scan(path: Path) -> Tree:
@@ -90,11 +94,15 @@ def _scan_directory(tree: Tree, directory: Path, depth: int) -> None:
         tree.problems.append(_too_much(tree, f"directories more than {DEEPEST} deep"))
         return
     with os.scandir(directory) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            if len(tree.files) + len(tree.links) >= MOST_FILES:
-                tree.problems.append(_too_much(tree, f"more than {MOST_FILES} files"))
-                return
-            _scan_entry(tree, Path(entry.path), depth)
+        paths = sorted(entry.path for entry in islice(entries, MOST_FILES + 1 - tree.entries))
+    tree.entries += len(paths)
+    if tree.entries > MOST_FILES:
+        tree.problems.append(_too_much(tree, f"more than {MOST_FILES} files and directories"))
+        return
+    for path in paths:
+        if tree.entries > MOST_FILES:
+            return
+        _scan_entry(tree, Path(path), depth)
 
 
 def _scan_entry(tree: Tree, path: Path, depth: int) -> None:

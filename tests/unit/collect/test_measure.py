@@ -190,6 +190,29 @@ def test_a_model_too_deep_or_too_wide_is_refused(
     assert codes(measure_model(wide)) == ["MODEL_TOO_LARGE"]
 
 
+def test_directories_and_special_files_count_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path that was named by mistake may hold millions of them, and not one file."""
+    monkeypatch.setattr(model_files, "MOST_FILES", 5)
+    for number in range(3):
+        (tmp_path / "directories" / str(number) / "deeper").mkdir(parents=True)
+    assert codes(measure_model(tmp_path / "directories")) == ["MODEL_TOO_LARGE"]
+    (tmp_path / "special").mkdir()
+    for number in range(6):
+        os.mkfifo(tmp_path / "special" / str(number))
+    assert codes(measure_model(tmp_path / "special")) == ["MODEL_TOO_LARGE"]
+
+
+def test_a_directory_of_any_size_is_not_listed_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_files, "MOST_FILES", 5)
+    for number in range(100):
+        (tmp_path / str(number)).touch()
+    assert model_files.scan(tmp_path).entries == 6
+
+
 def test_an_empty_directory_is_no_model(tmp_path: Path) -> None:
     assert codes(measure_model(tmp_path)) == ["MODEL_EMPTY"]
 
