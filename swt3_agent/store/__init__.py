@@ -15,5 +15,6 @@ catalogue         look-ups: ``segment_index`` in memory, then ``catalogue_file``
 heads             checkpoints: ``head_records`` in the journal, ``head_chain`` after a start
 settlements       what a ledger or an importer answered: ``receipt_records`` in the journal
 proofs            one record, its path and its head
+custody         what clearing removed, apart from the log: encrypted, or as handoff files
 fsck              every byte checked, and any damage named
 """
