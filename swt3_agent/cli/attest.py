@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable, show
+from swt3_agent.cli.text import joined, show
 from swt3_agent.daemon.operations import ask, begins_a_log
 from swt3_agent.telemetry import configure_logging
 
@@ -54,4 +54,4 @@ def attestation_line(row: dict[str, Any]) -> str:
         lines.append(f"             {reason['code']}: {reason['detail']}")
         if reason["remedy"]:
             lines.append(f"               remedy: {reason['remedy']}")
-    return printable("\n".join(lines))
+    return joined(lines)

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable, show, utc_text
+from swt3_agent.cli.text import joined, show, utc_text
 from swt3_agent.daemon.history import NEWEST, Question
 from swt3_agent.daemon.operations import history_of
 from swt3_agent.telemetry import configure_logging
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"schema": "swt3-agent/history/1", **answer})
     else:
-        show(printable("\n".join(history_lines(answer))))
+        show(joined(history_lines(answer)))
     return 0
 
 

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from typing import TextIO
 
@@ -24,6 +25,12 @@ def printable(text: str) -> str:
         character if character.isprintable() or character == "\n" else _escaped(character)
         for character in text
     )
+
+
+def joined(lines: Iterable[str]) -> str:
+    """Printable lines one below the other. What others wrote begins none: its own line ends are
+    continued under a bar, so that the name of a file cannot pass for a verdict."""
+    return printable("\n".join(line.replace("\n", "\n               | ") for line in lines))
 
 
 def _escaped(character: str) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from swt3_agent.cli.text import printable, show, wrapped
+from swt3_agent.cli.text import joined, printable, show, wrapped
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,16 @@ from swt3_agent.cli.text import printable, show, wrapped
 )
 def test_what_a_terminal_would_obey_is_shown_instead(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_what_others_wrote_begins_no_line() -> None:
+    """The name of a file on its way into a report."""
+    forged = "adapter x\nPASS         AI-HW.1 (quote)"
+    assert joined(["FAIL         AI-MDL.6", forged]).split("\n") == [
+        "FAIL         AI-MDL.6",
+        "adapter x",
+        "               | PASS         AI-HW.1 (quote)",
+    ]
 
 
 @pytest.mark.parametrize(
