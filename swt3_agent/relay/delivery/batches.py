@@ -3,6 +3,7 @@
 A record that is sent a second time is the same bytes (docs/protocol.md 5.2).
 """
 
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -95,23 +96,24 @@ def read_batch(source: RecordSource, start: int, gate: Gate, limits: BatchLimits
 
 
 def read_again(
-    source: RecordSource, seqs: Sequence[int], gate: Gate, limits: BatchLimits
-) -> list[Batch]:
-    """Batches of those of the records ``seqs``, in order, that may be sent. Raises JournalError."""
-    batches: list[Batch] = []
+    source: RecordSource, seqs: deque[int], gate: Gate, limits: BatchLimits
+) -> Batch | None:
+    """The next of the records ``seqs`` that may be sent, as many as fit; None where there are none.
+
+    What is dealt with is taken from ``seqs``. Raises JournalError.
+    """
     items: list[Item] = []
     size = _FRAME
-    for seq in seqs:
-        for record in source.scan(seq, seq + 1):
+    while seqs:
+        for record in source.scan(seqs[0], seqs[0] + 1):
             item = _item(record, gate) if record.kind in FORWARDABLE else None
-            if not isinstance(item, Item):
-                continue
-            size += len(item.payload) + len(_BETWEEN)
-            if items and (size > limits.size or len(items) == limits.records):
-                batches.append(_batch_of(items))
-                items, size = [], _FRAME + len(item.payload)
-            items.append(item)
-    return [*batches, _batch_of(items)] if items else batches
+            if isinstance(item, Item):
+                size += len(item.payload) + len(_BETWEEN)
+                if items and (size > limits.size or len(items) == limits.records):
+                    return _batch_of(items)
+                items.append(item)
+        seqs.popleft()
+    return _batch_of(items) if items else None
 
 
 def _batch_of(items: Sequence[Item]) -> Batch:

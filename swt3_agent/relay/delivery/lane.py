@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from swt3_agent.errors import JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.relay.delivery.answers import Keep, Refuse, Settled, Stop
 from swt3_agent.relay.delivery.batches import Batch, BatchLimits, read_again, read_batch
@@ -72,6 +73,7 @@ class Lane:
         self._lack = lack
         self._jitter = jitter or FullJitter()
         self._todo: deque[Batch] = deque()
+        self._again: deque[int] = deque()
         self._answered: tuple[Batch, tuple[Answer, ...]] | None = None
         self._read_to = 0
         self._refused_in_a_row = 0
@@ -87,9 +89,9 @@ class Lane:
         self._jitter.reset()
 
     def retry(self, seqs: Iterable[int]) -> None:
-        """Send these records again, which were refused. Raises JournalError."""
-        limits = replace(self._limits, size=self._size)
-        self._todo.extendleft(read_again(self._source, sorted(seqs), self._gate, limits))
+        """Send these records, which were refused, before any that are not yet in hand."""
+        in_hand = {item.seq for batch in self._todo for item in batch.items}
+        self._again = deque(sorted({*self._again, *seqs} - in_hand))
 
     async def step(self, ledger: Ledger) -> Step:
         """Send one batch, and settle it as far as it was answered.
@@ -118,9 +120,12 @@ class Lane:
 
     def _read(self) -> bool:
         """Take up the next records; whether there are any to send or to hold back."""
+        limits = replace(self._limits, size=self._size)
+        if (again := self._read_again(limits)) is not None:
+            self._todo.append(again)
+            return True
         start = max(self._read_to, self._sink.cursor)
         while True:
-            limits = replace(self._limits, size=self._size)
             batch = read_batch(self._source, start, self._gate, limits)
             if batch.items or batch.held:
                 # What lies between the cursor and its first record is of no concern to a ledger.
@@ -129,6 +134,13 @@ class Lane:
             self._read_to = start = batch.end
             if batch.end >= self._source.size:
                 return False
+
+    def _read_again(self, limits: BatchLimits) -> Batch | None:
+        try:
+            return read_again(self._source, self._again, self._gate, limits)
+        except JournalError:
+            self._again.clear()  # such an order must not hold up what is new
+            raise
 
     def _settle(self, answers: Sequence[Answer]) -> Step:
         self._answered = (self._todo.popleft(), tuple(answers))

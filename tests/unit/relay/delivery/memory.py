@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from swt3_agent.errors import JournalError
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.relay.delivery.answers import Outcome, Settled
 from swt3_agent.relay.delivery.batches import Item
@@ -18,13 +19,19 @@ class MemoryLog:
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.unreadable: int | None = None
+        self.scanned = 0
 
     @property
     def size(self) -> int:
         return len(self.records)
 
     def scan(self, start: int, stop: int | None = None) -> Iterator[Record]:
-        yield from self.records[start:stop]
+        for record in self.records[start:stop]:
+            if record.seq == self.unreadable:
+                raise JournalError("RECORD_CORRUPT", f"record {record.seq}", remedy="")
+            self.scanned += 1
+            yield record
 
     def add(self, kind: Kind = Kind.RELAYED, **provenance: object) -> Record:
         """One more record, of the node itself where its kind is not one that is sent."""

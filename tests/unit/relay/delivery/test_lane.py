@@ -254,6 +254,49 @@ def test_refused_records_are_sent_again_on_demand_before_others() -> None:
     assert rig.refused == [17]
 
 
+def all_refused(records: int) -> Rig:
+    """Records that were all refused, by a ledger that would take them now."""
+    rig = Rig(records)
+    rig.ledger.respond = lambda _items: REFUSED
+    rig.run()
+    assert len(rig.refused) == records
+    rig.ledger.respond = lambda _items: None
+    return rig
+
+
+def test_records_that_are_ordered_again_twice_are_sent_once_and_in_order() -> None:
+    rig = all_refused(25)
+    rig.ledger.respond = lambda _items: Keep(FAULT)
+    rig.lane.retry(range(25))
+    rig.step()
+    rig.lane.retry([24, 3, 11])
+    rig.ledger.respond = lambda _items: None
+    rig.run()
+    assert rig.ledger.taken == list(range(25))
+
+
+def test_records_to_be_sent_again_are_read_as_they_are_sent() -> None:
+    """What was refused for its size would not fit into memory all at once."""
+    rig = all_refused(60)
+    scanned = rig.log.scanned
+    rig.lane.retry(range(60))
+    rig.step()
+    assert rig.log.scanned - scanned <= 11
+    rig.run()
+    assert rig.ledger.taken == list(range(60))
+
+
+def test_an_order_that_cannot_be_read_is_dropped_and_the_lane_goes_on() -> None:
+    rig = all_refused(5)
+    rig.log.unreadable = 2
+    rig.lane.retry(range(5))
+    with pytest.raises(JournalError, match="record 2"):
+        rig.step()
+    rig.log.add()
+    rig.run()
+    assert rig.ledger.taken == [5]
+
+
 def test_what_a_bundle_settled_meanwhile_is_not_read_again() -> None:
     rig = Rig(30)
     rig.step()
