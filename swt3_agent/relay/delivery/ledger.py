@@ -71,12 +71,8 @@ class HttpLedger:
             "Authorization": f"Bearer {address.api_key}",
             "Connection": "close",
         }
-        self._client = httpx.AsyncClient(
-            verify=_tls(address),
-            timeout=address.timeout_s,
-            trust_env=False,
-            follow_redirects=False,
-        )
+        # No client around it: that would keep cookies, and prepare to follow redirects.
+        self._transport = httpx.AsyncHTTPTransport(verify=_tls(address), trust_env=False)
 
     async def __aenter__(self) -> "HttpLedger":
         return self
@@ -87,16 +83,17 @@ class HttpLedger:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def post(self, body: bytes, items: Sequence[Item]) -> Outcome:
         """Send ``body``, which holds ``items``, and say what became of it. Raises nothing."""
         try:
             exchange = self._exchange(body)
             status, headers, answer = await asyncio.wait_for(exchange, self._address.timeout_s)
-        except (TimeoutError, asyncio.TimeoutError, httpx.TimeoutException):
+        except (TimeoutError, asyncio.TimeoutError):
             what = f"the ledger did not answer within {self._address.timeout_s:g} s"
-            return Keep(Reason("LEDGER_TIMEOUT", what, _TRIED_AGAIN))
+            remedy = "it is tried again; where the way is slow: smaller `agent.ledger.batch_bytes`"
+            return Keep(Reason("LEDGER_TIMEOUT", what, remedy))
         except (httpx.HTTPError, OSError, ValueError) as error:
             return Keep(_unreachable(error))
         if len(answer) > MAX_ANSWER_BYTES:
@@ -107,9 +104,8 @@ class HttpLedger:
 
     async def _exchange(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
         """Status, headers and body, of which no more is read than may be."""
-        # Built here: a request of the client's own making has more headers than the protocol says.
         request = httpx.Request("POST", self._url, headers=self._headers, content=body)
-        response = await self._client.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
         try:
             answer = bytearray()
             async for chunk in response.aiter_raw():

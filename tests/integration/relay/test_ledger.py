@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from http.cookiejar import Cookie
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +84,27 @@ def test_a_redirect_is_not_followed_and_the_token_stays(ledger: Ledger, status: 
         ledger.always = Trouble(status, headers={"Location": elsewhere.endpoint + PATH})
         assert fault_of(post(address_of(ledger))) == "LEDGER_REDIRECTS"
         assert elsewhere.posts == []
+
+
+def test_a_redirect_to_what_is_no_address_is_a_redirect_all_the_same(ledger: Ledger) -> None:
+    ledger.always = Trouble(302, headers={"Location": "\x7f"})
+    assert fault_of(post(address_of(ledger))) == "LEDGER_REDIRECTS"
+
+
+def test_cookies_are_neither_kept_nor_sent(ledger: Ledger) -> None:
+    """A ledger could have the agent remember ever more of them."""
+    sent = batch_of()
+
+    async def send_twice() -> None:
+        async with HttpLedger(address_of(ledger)) as http:
+            for _ in range(2):
+                await http.post(sent.body(), sent.items)
+            cookies = [held for held in gc.get_objects() if isinstance(held, Cookie)]
+            assert "seen" not in {cookie.name for cookie in cookies}
+
+    ledger.always = Trouble(503, headers={"Set-Cookie": "seen=1; Max-Age=1000"})
+    asyncio.run(send_twice())
+    assert [post.headers.keys() for post in ledger.posts] == [HEADERS] * 2
 
 
 def test_proxies_of_the_environment_do_not_see_the_token(
