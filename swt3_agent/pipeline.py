@@ -69,8 +69,9 @@ class Attestation:
 class Pipeline:
     """Runs collectors and records what they saw; safe to call from several threads.
 
-    A collector runs once at a time. Who asks while it runs waits for his turn, since the reading
-    under way may be older than what he wants to see.
+    A collector runs once at a time, until what it saw is recorded. Who asks while it runs waits for
+    his turn, since the reading under way may be older than what he wants to see; and a collector
+    that reads the log, as the audit does, must find there what it said before.
     """
 
     def __init__(
@@ -105,11 +106,11 @@ class Pipeline:
             started = time.monotonic()
             reading = self._collect(collector, expected)
             duration_ms = round((time.monotonic() - started) * 1000)
-        reading, evidence_record = self._record_evidence(reading, expected, duration_ms)
-        return tuple(
-            self._record_appraisal(appraisal, evidence_record, duration_ms)
-            for appraisal in appraise(reading)
-        )
+            reading, evidence_record = self._record_evidence(reading, expected, duration_ms)
+            return tuple(
+                self._record_appraisal(appraisal, evidence_record, duration_ms)
+                for appraisal in appraise(reading)
+            )
 
     def mint_as(self, minter: Minter) -> None:
         """Mint so from now on, also what was read before."""

@@ -131,8 +131,11 @@ class Seals:
             for day in stated.days:
                 number = parse_date(day.date)
                 seal = Seal(number, day.first, day.end, today)
-                if number in self._sealed:  # said again, because a crash kept it from its anchor
-                    seal = self._sealed[number].seal
+                before = self._sealed.get(number)
+                if before is not None:  # said again, because a crash kept it from its anchor
+                    if before.day != day:
+                        continue  # a day is sealed once
+                    seal = before.seal
                 self._sealed[number] = SealRecord(seal, day, stated, seq, sealed_ms)
         except ValueError as error:
             raise _damaged(seq, str(error)) from error

@@ -1,7 +1,9 @@
 """The daily roll-up over a real journal and pipeline; only the clock is the test's own."""
 
 import json
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from types import SimpleNamespace
@@ -278,6 +280,48 @@ def test_a_seal_that_a_crash_kept_from_its_anchor_is_said_again(node: Node, cloc
     assert after["root"] == before["root"]
     assert after["anchor"]["record"] == attested.record
     assert node.seal() == ()
+    proof = node.days.proof("00000000000a")
+    assert proof is not None
+    assert proves(proof)
+
+
+def test_two_who_ask_at_once_seal_a_day_once(node: Node, clock: Clock) -> None:
+    """The scheduler and `attest audit`: the second must see what the first recorded."""
+    for n in range(20):
+        node.anchor(f"{n:012x}")
+    clock.set("2026-03-02T00:15:00")
+    together = threading.Barrier(4)
+
+    def ask(_: int) -> int:
+        together.wait(20)
+        return len(node.pipeline.run(node.audit, appraise_audit))
+
+    with ThreadPoolExecutor(4) as asking:
+        assert list(asking.map(ask, range(4))) == [1] * 4
+    of_days = [
+        json.loads(record.payload).get("ai_context", {}).get("date")
+        for record in node.journal.scan(0)
+        if record.kind is Kind.MINTED
+    ]
+    assert sorted(of_days, key=str) == ["2026-03-01", None, None, None]
+    stated = [
+        json.loads(node.journal.read(seq).payload).get("stated")
+        for seq in node.catalogue.records_of(Kind.EVIDENCE, collector="audit")
+    ]
+    assert len([one for one in stated if one is not None]) == 1
+
+
+def test_a_log_that_seals_a_day_twice_is_read_by_the_first(node: Node, clock: Clock) -> None:
+    node.anchor("00000000000a")
+    clock.set("2026-03-02T00:15:00")
+    node.seal()
+    before = node.root_of("2026-03-01")
+    record = node.journal.read(before["record"])
+    other = json.loads(record.payload)
+    other["stated"]["days"][0] |= {"end": 9, "count": 9, "root": "ab" * 32}
+    draft = Draft(Kind.EVIDENCE, record.provenance, json.dumps(other).encode())
+    node.journal.append([draft]).result()
+    assert node.root_of("2026-03-01") == before
     proof = node.days.proof("00000000000a")
     assert proof is not None
     assert proves(proof)
