@@ -12,17 +12,18 @@ import re
 from collections.abc import Mapping
 
 from swt3_agent.collect.headers.header import Header, TypeTotal, added, malformed, read_at
+from swt3_agent.collect.headers.members import part, read_members, text_end
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol import strict_json
 
 FORMAT_LIMIT = 100_000_000  # bytes of JSON that the format allows
-MOST_BYTES = 4 << 20  # that are taken: some 40,000 tensors; parsed it is twenty times as large
+MOST_BYTES = 16 << 20  # that are taken: 110,000 tensors, as adapters of many experts have them
 
 _MOST_DIMENSIONS = 32
 _LARGEST = 1 << 62  # of one dimension; what it multiplies to is compared with the file
-_DEEPEST = 3  # name -> tensor -> shape
+_TENSOR = re.compile(rb"\{[^{}]{0,4096}\}")
 _MOST_METADATA = 16  # entries kept; the digest covers all
-_MOST_TEXT = 256  # characters of each
+_MOST_ENTRIES = 65_536  # of metadata
+_MOST_TEXT = 256  # characters of each that is kept
 
 _BITS = {
     "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6,
@@ -52,19 +53,26 @@ def read_safetensors(descriptor: int, file_size: int, *, most_bytes: int = MOST_
     text = read_at(descriptor, length, 8)
     if len(text) < length:
         raise malformed("SAFETENSORS_TRUNCATED", "the file ended while it was read")
-    entries = _parse(text)
-    metadata = _metadata(entries.pop("__metadata__", {}))
     types: dict[str, TypeTotal] = {}
     parts: dict[str, int] = {}
+    metadata: dict[str, str | int] = {}
     parameters = 0
     ranges = []
-    for name, entry in entries.items():
-        kind, elements, begin, end = _tensor(name, entry)
+
+    def read_entry(name: str, at: int) -> int:
+        nonlocal parameters
+        if name == "__metadata__":
+            return _read_metadata(text, at, metadata)
+        kind, elements, begin, end, behind = _read_tensor(name, text, at)
         added(types, kind, end - begin)
         parameters += elements
         ranges.append((begin, end))
         if (part := _PART.search(name)) is not None:
             parts[part[1]] = parts.get(part[1], 0) + 1
+        return behind
+
+    if (behind := read_members(text, 0, read_entry)) < length and text[behind:].strip(b" \t\r\n"):
+        raise malformed("SAFETENSORS_JSON", "something stands behind the object")
     _check_layout(sorted(ranges), file_size - 8 - length)
     return Header(
         format="safetensors",
@@ -73,37 +81,46 @@ def read_safetensors(descriptor: int, file_size: int, *, most_bytes: int = MOST_
         parameters=parameters,
         types=types,
         parts=parts,
-        metadata=metadata,
+        metadata=dict(sorted(metadata.items())[:_MOST_METADATA]),
     )
 
 
-def _parse(text: bytes) -> dict[str, object]:
-    if not text.startswith(b"{"):
-        raise malformed("SAFETENSORS_JSON", "it does not begin as a JSON object")
-    try:
-        value = strict_json.loads(text, max_bytes=len(text), max_depth=_DEEPEST)
-    except FormatError as error:
-        raise malformed("SAFETENSORS_JSON", error.message) from error
-    if not isinstance(value, dict):
-        raise malformed("SAFETENSORS_JSON", "it is no JSON object")
-    return value
+def _read_metadata(data: bytes, at: int, short: dict[str, str | int]) -> int:
+    """Fill in the entries that are short; gives where the metadata end."""
+    entries = 0
+
+    def read_text(key: str, at: int) -> int:
+        nonlocal entries
+        entries += 1
+        if data[at : at + 1] != b'"' or entries > _MOST_ENTRIES:
+            raise _no_metadata()
+        end = text_end(data, at)
+        text = part(data[at:end])
+        if isinstance(text, str) and len(key) <= _MOST_TEXT and len(text) <= _MOST_TEXT:
+            short[key] = text
+        return end
+
+    if data[at : at + 1] != b"{":
+        raise _no_metadata()
+    return read_members(data, at, read_text)
 
 
-def _metadata(value: object) -> dict[str, str | int]:
-    if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
-        raise malformed("SAFETENSORS_METADATA", "its metadata are not a map of text to text")
-    short = [
-        (key, text)
-        for key, text in value.items()
-        if len(key) <= _MOST_TEXT and len(text) <= _MOST_TEXT
-    ]
-    return dict(sorted(short)[:_MOST_METADATA])
+def _no_metadata() -> FormatError:
+    detail = f"its metadata are not a map of text to text of up to {_MOST_ENTRIES} entries"
+    return malformed("SAFETENSORS_METADATA", detail)
 
 
-def _tensor(name: str, entry: object) -> tuple[str, int, int, int]:
-    """Type, elements, begin and end. The name is quoted at most in part."""
+def _read_tensor(name: str, data: bytes, at: int) -> tuple[str, int, int, int, int]:
+    """Type, elements, begin and end, and where the description ends. The name is quoted at most in
+    part."""
     shown = repr(name[:80])
-    if not isinstance(entry, Mapping) or set(entry) != {"dtype", "shape", "data_offsets"}:
+    found = _TENSOR.match(data, at)
+    entry = None if found is None else part(found[0])
+    if (
+        found is None
+        or not isinstance(entry, Mapping)
+        or set(entry) != {"dtype", "shape", "data_offsets"}
+    ):
         raise malformed("SAFETENSORS_TENSOR", f"{shown} is not described as a tensor is")
     kind, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(kind, str) or kind not in _BITS:
@@ -120,7 +137,7 @@ def _tensor(name: str, entry: object) -> tuple[str, int, int, int]:
         raise malformed(
             "SAFETENSORS_TENSOR", f"the place of {shown} is not of the size that its shape needs"
         )
-    return kind, elements, begin, end
+    return kind, elements, begin, end, found.end()
 
 
 def _are_sizes(value: object) -> bool:

@@ -14,6 +14,7 @@ from swt3_agent.errors import FormatError
 from tests.support.weight_files import safetensors, with_header
 from tests.unit.collect.headers.files import parse
 
+EMPTY = b'{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
 TWO = {"a.weight": ("BF16", (2, 3)), "b.weight": ("F32", (4,))}
 
 
@@ -84,9 +85,30 @@ def test_a_scalar_and_an_empty_tensor_are_tensors() -> None:
         pytest.param(with_header(b" {}", 0), "SAFETENSORS_JSON", id="space in front"),
         pytest.param(with_header(b"[]", 0), "SAFETENSORS_JSON", id="no object"),
         pytest.param(with_header(b'{"a"', 0), "SAFETENSORS_JSON", id="no JSON"),
-        pytest.param(with_header(b'{"a":1,"a":1}', 0), "SAFETENSORS_JSON", id="a name twice"),
+        pytest.param(
+            with_header(b'{"a":%s,"\\u0061":%s}' % (EMPTY, EMPTY), 0),
+            "SAFETENSORS_JSON",
+            id="twice",
+        ),
+        pytest.param(with_header(b'{"a":%s}{}' % EMPTY, 0), "SAFETENSORS_JSON", id="two objects"),
+        pytest.param(with_header(b'{"a":%s,}' % EMPTY, 0), "SAFETENSORS_JSON", id="comma"),
+        pytest.param(with_header(b'{"a" %s}' % EMPTY, 0), "SAFETENSORS_JSON", id="no colon"),
+        pytest.param(with_header(b'{"a":%s' % EMPTY, 0), "SAFETENSORS_JSON", id="no end"),
+        pytest.param(with_header(b'{"a\\":%s}' % EMPTY, 0), "SAFETENSORS_JSON", id="escaped quote"),
+        pytest.param(with_header(b'{"\xff":%s}' % EMPTY, 0), "SAFETENSORS_JSON", id="no UTF-8"),
+        pytest.param(with_header(b'{"\\ud800":%s}' % EMPTY, 0), "SAFETENSORS_JSON", id="surrogate"),
         pytest.param(with_header(b"{" * 2000, 0), "SAFETENSORS_JSON", id="deep"),
-        pytest.param(with_header(b'{"a":NaN}', 0), "SAFETENSORS_JSON", id="no number"),
+        pytest.param(
+            with_header(b'{"a":%s}' % EMPTY.replace(b"[0]", b"[NaN]"), 0),
+            "SAFETENSORS_JSON",
+            id="no number",
+        ),
+        pytest.param(
+            with_header(b'{"a":%s}' % EMPTY.replace(b"[0]", b"[[[0]]]"), 0),
+            "SAFETENSORS_JSON",
+            id="deep within",
+        ),
+        pytest.param(with_header({"a": entry(other={})}, 8), "SAFETENSORS_TENSOR", id="object"),
         pytest.param(with_header({"a": 1}, 0), "SAFETENSORS_TENSOR", id="no tensor"),
         pytest.param(with_header({"a": entry(dtype="F5")}, 8), "SAFETENSORS_TENSOR", id="type"),
         pytest.param(with_header({"a": entry(dtype=["F32"])}, 8), "SAFETENSORS_TENSOR", id="list"),
@@ -121,7 +143,7 @@ def test_what_does_not_hold_is_refused_by_name(content: bytes, code: str) -> Non
 
 
 def test_a_header_larger_than_is_taken_is_refused_before_it_is_read() -> None:
-    assert refusal(with_header(b"{}" + b" " * (4 << 20), 0)) == "SAFETENSORS_TOO_LARGE"
+    assert refusal(with_header(b"{}" + b" " * (16 << 20), 0)) == "SAFETENSORS_TOO_LARGE"
 
 
 def test_metadata_are_kept_within_bounds() -> None:
@@ -129,6 +151,33 @@ def test_metadata_are_kept_within_bounds() -> None:
     header = read(with_header({"__metadata__": many}, 0))
     assert len(header.metadata) == 16
     assert "long" not in header.metadata
+
+
+def test_metadata_of_more_entries_than_anybody_writes_are_refused() -> None:
+    many = {f"{number:x}": "" for number in range(65_537)}
+    assert refusal(with_header({"__metadata__": many}, 0)) == "SAFETENSORS_METADATA"
+
+
+def test_texts_with_quotes_braces_and_backslashes_end_where_they_end() -> None:
+    text = '{"tag": "a\\"}, \\\\'
+    odd = 'layer "0" \\ {x}:'
+    header = read(with_header({"__metadata__": {odd: text}, odd: entry()}, 8))
+    assert (header.metadata, header.parameters) == ({odd: text}, 2)
+
+
+def test_an_adapter_of_many_experts_is_read() -> None:
+    """One file, whatever its size: rank 1 on each expert of a model of today."""
+    names = (
+        f"base_model.model.model.layers.{layer}.mlp.experts.{expert}.{projection}.lora_{end}.weight"
+        for layer in range(48)
+        for expert in range(128)
+        for projection in ("gate_proj", "up_proj", "down_proj")
+        for end in "AB"
+    )
+    tensors = dict.fromkeys(names, ("U8", (1,)))
+    content = safetensors(tensors)
+    assert len(content) > 4 << 20
+    assert read(content).parts == {"lora_A": 18_432, "lora_B": 18_432}
 
 
 @given(st.binary(max_size=200))
