@@ -4,7 +4,7 @@ from collections.abc import Container, Sequence
 from typing import Any
 
 from swt3_agent.config import Config
-from swt3_agent.daemon.delivery import DeliveryState
+from swt3_agent.daemon.delivery import Delivery, DeliveryState
 from swt3_agent.daemon.node import Node
 from swt3_agent.errors import UsageError
 from swt3_agent.store.catalogue import Catalogue
@@ -57,8 +57,7 @@ def retry(node: Node, records: Sequence[int] | None) -> dict[str, int]:
 
     Raises UsageError ``NO_LEDGER``, ``NOT_REFUSED``.
     """
-    if node.delivery is None:
-        raise _no_ledger()
+    delivery = _delivery_of(node)
     settlements = node.settlements
     total = settlements.counts.refused
     if records is None:
@@ -66,20 +65,28 @@ def retry(node: Node, records: Sequence[int] | None) -> dict[str, int]:
     else:
         _refuse_others(records, settlements.still_refused(records))
         total = len(records)
-    node.delivery.retry(records)
+    delivery.retry(records)
     return {"retried": len(records), "left": total - len(records)}
 
 
 def resume(node: Node) -> dict[str, Any]:
     """Have the lane try now. Raises UsageError ``NO_LEDGER``."""
-    if node.delivery is None:
-        raise _no_ledger()
-    node.delivery.resume()
+    _delivery_of(node).resume()
     return {"resumed": True}
 
 
+def _delivery_of(node: Node) -> Delivery:
+    delivery = node.delivery  # read once: a reload may end it
+    if delivery is None:
+        raise UsageError(
+            "NO_LEDGER", "this node delivers to no ledger", remedy="configure `endpoint` and a key"
+        )
+    return delivery
+
+
 def _state_of(node: Node) -> DeliveryState | None:
-    return None if node.delivery is None else node.delivery.state
+    delivery = node.delivery
+    return None if delivery is None else delivery.state
 
 
 def _lane_of_stopped(config: Config) -> str:
@@ -132,9 +139,3 @@ def _refuse_others(records: Sequence[int], refused: Container[int]) -> None:
                 f"record {seq} is not one that was refused",
                 remedy="see `swt3-agent queue` for those that are",
             )
-
-
-def _no_ledger() -> UsageError:
-    return UsageError(
-        "NO_LEDGER", "this node delivers to no ledger", remedy="configure `endpoint` and a key"
-    )

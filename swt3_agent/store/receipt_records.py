@@ -15,7 +15,8 @@ from swt3_agent.protocol.record import Kind
 from swt3_agent.store.journal import Draft, Journal
 
 RECORDS_AT_ONCE = 1000
-"""Records that one RECEIPT record settles at most: with the longest texts it has half a MiB."""
+"""Records that one RECEIPT record settles at most: with the longest texts, of characters that JSON
+escapes, it has some 4 MiB, half of what a record may have."""
 
 MAX_ERROR_CHARS = 200
 MAX_TOKEN_CHARS = 256

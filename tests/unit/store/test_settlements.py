@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swt3_agent.errors import JournalError
-from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.record import MAX_BODY, Kind
 from swt3_agent.store import receipt_records
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
@@ -200,6 +200,20 @@ def test_texts_of_others_are_shortened(tmp_path: Path) -> None:
         [refusal] = settlements.refused(1)
         assert len(refusal.receipt.error or "") == receipt_records.MAX_ERROR_CHARS
         assert len(journal.read(1).payload) < 2000
+
+
+def test_the_longest_answers_to_a_full_batch_fit_into_a_record(tmp_path: Path) -> None:
+    """Else a ledger could keep the agent from ever settling it."""
+    with opened(tmp_path) as (journal, settlements):
+        fill(journal, [Kind.RELAYED] * receipt_records.RECORDS_AT_ONCE)
+        worst = "\x01" * 999
+        receipts = tuple(
+            Receipt(seq, ok=False, error=worst, token=worst, verdict=worst, differs="PASS")
+            for seq in range(receipt_records.RECORDS_AT_ONCE)
+        )
+        seq = settlements.append(settlement(journal, 0, 1000, receipts=receipts, source=worst))
+        assert len(journal.read(seq).payload) < MAX_BODY * 2 // 3
+        assert settlements.cursor == 1000
 
 
 def test_an_unreadable_receipt_record_stops_the_start(tmp_path: Path) -> None:
