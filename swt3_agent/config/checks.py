@@ -33,6 +33,7 @@ MAX_NAME = 128  # characters
 _MAX_TIMEOUT_S = 600
 _MAX_INTERVAL_S = 366 * 24 * 3600
 _MAX_BATCH_RECORDS = 1000
+_TEMPERATURES = (1, 200)  # a limit that nothing reaches would be none
 _BATCH_BYTES = (64 * 1024, 4 * 1024 * 1024)
 _CUSTODY_FORMATS = ("log", "files")
 _STAGES = ("design", "development", "testing", "deployment", "monitoring", "decommission")
@@ -54,6 +55,13 @@ def check_settings(settings: FileSettings, findings: Findings) -> None:
     _check_path("agent.state_dir", agent.state_dir, findings)
     _check_path("agent.socket", agent.socket, findings)
     _check_intervals(agent.intervals, agent.cadence, findings)
+    lowest, highest = _TEMPERATURES
+    findings.require(
+        lowest <= agent.environment.max_temperature <= highest,
+        "agent.environment.max_temperature",
+        f"is not within {lowest} to {highest}",
+        "give degrees Celsius, say 85",
+    )
     findings.require(
         agent.gpu.expected is None or agent.gpu.expected >= 0,
         "agent.gpu.expected",
@@ -95,7 +103,7 @@ def _check_tpm(tpm: TpmSettings, findings: Findings) -> None:
     findings.require(
         tpm.tcti is None or names_a_tpm(tpm.tcti),
         "agent.tpm.tcti",
-        f"is {tpm.tcti!r}, which names no TPM",
+        f"is {str(tpm.tcti)[:MAX_NAME]!r}, which names no TPM",
         f"use {TCTI_FORMS}",
     )
     findings.require(

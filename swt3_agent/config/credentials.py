@@ -4,6 +4,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from swt3_agent.config.documents import is_there
 from swt3_agent.config.dsn import API_KEY
 from swt3_agent.config.layers import Merged
 from swt3_agent.config.problems import Findings
@@ -51,7 +52,7 @@ def _from_credential(
 ) -> None:
     directory = environ.get("CREDENTIALS_DIRECTORY")
     path = Path(directory) / name if directory else None
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         return
     if value := read_secret(path, f"credential {name}", findings):
         _put(merged, key, value, f"credential {name}")

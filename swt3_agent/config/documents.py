@@ -11,6 +11,7 @@ from swt3_agent.errors import ConfigError
 Document = dict[str, Any]
 
 MAX_FILE_BYTES = 1 << 20
+_MAX_KEY = 128  # characters
 
 
 def read_document(path: Path) -> Document:
@@ -34,6 +35,18 @@ def read_document(path: Path) -> Document:
             remedy="is it the right file? A configuration is a few hundred lines",
         )
     return parse_document(text, str(path))
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at ``path``; what may not be looked at is taken to be there, so
+    that reading it says why it cannot be read."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def parse_document(text: bytes, source: str) -> Document:
@@ -76,13 +89,16 @@ def _place(error: Exception) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """SafeLoader without two of YAML's traps: a key given twice (the library would keep the last
-    in silence) and aliases (a few of them expand to gigabytes)."""
+    """SafeLoader without three of YAML's traps: a key given twice (the library would keep the last
+    in silence), aliases (a few of them expand to gigabytes) and tags (the library trips over a
+    value that is not of its tag's form)."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs lack it
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs lack it
+        if isinstance(event, yaml.AliasEvent):
             raise _Refused(None, None, "an alias is not allowed here", event.start_mark)
+        if getattr(event, "tag", None) is not None:
+            raise _Refused(None, None, "a tag is not allowed here", event.start_mark)
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -91,6 +107,8 @@ class _StrictLoader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise _Refused(None, None, "a key is not text", key_node.start_mark)
+            if len(key) > _MAX_KEY or not key.isprintable():
+                raise _Refused(None, None, "a key is no short name", key_node.start_mark)
             if key in seen:
                 raise _Refused(None, None, f"key {key!r} is given twice", key_node.start_mark)
             seen.add(key)

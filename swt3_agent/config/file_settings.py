@@ -27,15 +27,17 @@ from swt3_agent.config.settings import (
 from swt3_agent.config.values import DEFAULT_SOCKET, DEFAULT_STATE_DIR, DEFAULT_TENANT
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Version = Annotated[int, msgspec.Meta(ge=0, le=2**53 - 1)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Level = Annotated[int, msgspec.Meta(ge=0, le=3)]
 TrustLevel = Annotated[int, msgspec.Meta(ge=0, le=4)]
 Amount = Annotated[float, msgspec.Meta(ge=0, le=1e9)]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=366 * 86_400)]
+Freshness = Annotated[float, msgspec.Meta(ge=2, le=366 * 86_400)]  # two readings a second apart
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Names = tuple[Name, ...]
 Velocity = Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,4}/[1-9][0-9]{0,8}s\Z")]
-ProcedureId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,16}-[A-Z0-9]{1,16}\.[0-9]{1,4}$")]
+ProcedureId = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{1,16}-[A-Z0-9]{1,16}\.[0-9]{1,4}\Z")]
 Method = Literal["tpm_2.0", "secure_enclave", "sgx", "sev", "trustzone", "nitro", "cerebras_wse3"]
 
 
@@ -65,7 +67,7 @@ class HardwareSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``hardware``: whether, how and how freshly the hardware must be attested (seconds)."""
 
     require_attestation: bool = False
-    attestation_freshness: Seconds = 3600.0
+    attestation_freshness: Freshness = 3600.0
     allowed_methods: tuple[Method, ...] = ()
     runtime_profile: RuntimeProfileSettings = RuntimeProfileSettings()
 
@@ -183,7 +185,7 @@ class FileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     signing_key: str | None = None
     signing_key_env: Name | None = None
     signing_key_id: Name | None = None
-    signing_key_version: Count | None = None
+    signing_key_version: Version | None = None
     signing_algorithm: Literal["hmac-sha256", "ml-dsa-65"] = "hmac-sha256"
     cycle_id: Name | None = None
     policy_version: Name | None = None

@@ -118,14 +118,15 @@ class _Extending:
 
     def _read(self, path: Path, name: str, depth: int) -> Document | None:
         problem = None
-        if path.resolve() in self.seen:
+        real = _resolved(path)
+        if real in self.seen:
             problem = f"{name} is extended twice, or in a circle"
         elif depth > MAX_EXTENDS_DEPTH or len(self.seen) >= MAX_FILES:
             problem = f"{name} is extended over more than {MAX_EXTENDS_DEPTH} files deep"
         if problem is not None:
             self._refuse(problem, "name each file once")
             return None
-        self.seen.add(path.resolve())
+        self.seen.add(real)
         try:
             document = read_document(path)
         except ConfigError as error:
@@ -140,8 +141,8 @@ class _Extending:
         target = Path(extended)
         if target.is_absolute():
             return target
-        target = (directory / target).resolve()
-        if not target.is_relative_to(self.boundary.resolve()):
+        target = _resolved(directory / target)
+        if not target.is_relative_to(_resolved(self.boundary)):
             self._refuse(
                 f"{name} extends a file outside {self.boundary}",
                 "name it by its absolute path if that is meant",
@@ -151,6 +152,14 @@ class _Extending:
 
     def _refuse(self, message: str, remedy: str) -> None:
         self.findings.refuse("CONFIG_EXTENDS", "extends", message, remedy)
+
+
+def _resolved(path: Path) -> Path:
+    """``path`` without its links; one with links in a circle stays, and cannot be opened."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return path.absolute()
 
 
 def walk(document: Document, visit: Callable[[str, Any], None], path: str = "") -> None:

@@ -10,6 +10,7 @@ from swt3_agent.config.aliases import read_aliases
 from swt3_agent.config.assembly import assembled
 from swt3_agent.config.checks import check_settings
 from swt3_agent.config.credentials import resolve_secrets
+from swt3_agent.config.documents import is_there
 from swt3_agent.config.environment import DEFAULT_ENDPOINT, environment_layer
 from swt3_agent.config.file_settings import FileSettings
 from swt3_agent.config.floors import raise_to_floors
@@ -67,7 +68,7 @@ def examine(
 ) -> Examination:
     """All that is right and wrong with the settings, not only the first of it."""
     findings = Findings()
-    if file is None and DEFAULT_FILE.exists():
+    if file is None and is_there(DEFAULT_FILE):
         file = DEFAULT_FILE
     own = [] if file is None else file_layers(file, findings)
     above = environment_layer(environ, findings)

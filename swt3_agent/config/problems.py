@@ -8,6 +8,7 @@ from swt3_agent.errors import ConfigError
 
 _API_KEY = re.compile("axm_[A-Za-z0-9_-]+")
 _MASKED_KEY = "axm_****"
+_MAX_TEXT = 500  # characters of one message
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Findings:
 
     def refuse(self, code: str, key: str, message: str, remedy: str) -> None:
         """Add a problem."""
-        self.problems.append(Problem(code, key, without_api_keys(message), remedy))
+        self.problems.append(_problem(code, key, message, remedy))
 
     def bad_value(self, key: str, problem: str, remedy: str) -> None:
         """Add the problem that the value of ``key`` ``problem``."""
@@ -60,17 +61,27 @@ class Findings:
 
     def lack(self, code: str, key: str, message: str, remedy: str) -> None:
         """Add something that is missing."""
-        self.lacks.append(Problem(code, key, without_api_keys(message), remedy))
+        self.lacks.append(_problem(code, key, message, remedy))
 
     def warn(self, message: str) -> None:
         """Add a warning, once."""
-        message = without_api_keys(message)
+        message = _shown(message)
         if message not in self.warnings:
             self.warnings.append(message)
 
     def take(self, error: ConfigError, key: str) -> None:
         """Add what an error says about ``key``."""
         self.refuse(error.code, key, error.message, error.remedy)
+
+
+def _problem(code: str, key: str, message: str, remedy: str) -> Problem:
+    return Problem(code, _shown(key), _shown(message), remedy)
+
+
+def _shown(text: str) -> str:
+    """``text`` without API keys, and no longer than a person reads."""
+    text = without_api_keys(text)
+    return text if len(text) <= _MAX_TEXT else f"{text[:_MAX_TEXT]}…"
 
 
 def first_error(problems: Iterable[Problem]) -> ConfigError | None:

@@ -1,6 +1,7 @@
 """A document held against the settings it should be: every unknown key and wrong value at once."""
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any, Literal, get_args, get_origin
 
@@ -46,7 +47,7 @@ def _struct(
             findings.refuse(
                 "CONFIG_UNKNOWN_KEY",
                 where,
-                f"{source}: unknown key {where[:200]!r}",
+                f"{source}: unknown key {where!r}",
                 did_you_mean(key, fields),
             )
             continue
@@ -92,8 +93,8 @@ def _structs(
 
 
 def _fits(value: Any, annotation: Any, path: str, source: str, findings: Findings) -> bool:
-    if _holds_nul(value):
-        _refused(path, "holds a zero character", source, "take it out", findings)
+    if unfit := _unfit(value):
+        _refused(path, unfit, source, "give the key another value", findings)
         return False
     try:
         msgspec.convert(value, annotation)
@@ -107,11 +108,20 @@ def _fits(value: Any, annotation: Any, path: str, source: str, findings: Finding
     return True
 
 
-def _holds_nul(value: Any) -> bool:
-    """No path, name or key has one, and the system's calls take none."""
+def _unfit(value: Any) -> str | None:
+    """Why ``value`` can be of no setting: no path and no key has such text, JSON no such number."""
+    if isinstance(value, dict):
+        return next(filter(None, map(_unfit, value.values())), None)
     if isinstance(value, list):
-        return any(map(_holds_nul, value))
-    return isinstance(value, str) and "\0" in value
+        return next(filter(None, map(_unfit, value)), None)
+    if isinstance(value, float) and not math.isfinite(value):
+        return "is no finite number"
+    if not isinstance(value, str):
+        return None
+    if "\0" in value:
+        return "holds a zero character"
+    is_text = value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
+    return None if is_text else "is no UTF-8 text"
 
 
 def _choices(annotation: Any) -> list[str]:
