@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from swt3_agent.collect.base_models import ModelNames
 from swt3_agent.collect.manifest import FileEntry, LinkEntry, ModelManifest
 from swt3_agent.collect.measure import Measurement
 from swt3_agent.collect.measured_files import Document, MeasuredFiles
@@ -52,11 +53,16 @@ def within(name: str, directory: str) -> bool:
 
 
 def adapter_claims(
-    base: Path, files: MeasuredFiles | None, specs: Sequence[AdapterSpec], measure: Measure
+    base: Path,
+    files: MeasuredFiles | None,
+    specs: Sequence[AdapterSpec],
+    measure: Measure,
+    names: ModelNames,
 ) -> list[dict[str, object]]:
     """One claim for each adapter: ``name``, ``path_hash``, ``within`` (the directory within the
     model, or null), ``digest`` (null where there are problems), ``files``, ``bytes``, ``approved``,
-    ``peft_type``, ``rank``, ``base_model`` and ``problems``.
+    ``peft_type``, ``rank``, ``base_model``, ``base_named`` (whether that is one of ``names``, those
+    of the model; null where nobody says) and ``problems``.
 
     ``files`` None: the model could not be measured; then configured adapters are measured alone.
     ``measure`` hashes a directory that is not part of the model.
@@ -72,6 +78,9 @@ def adapter_claims(
     for directory, of_model in list(inside.items())[:MOST_ADAPTERS]:
         name = PurePosixPath(directory).name or of_model.base.name
         claims.append(_from_model(of_model, directory, name, None))
+    for claim in claims:
+        base_model = claim["base_model"]
+        claim["base_named"] = names.include(base_model if isinstance(base_model, str) else None)
     if len(inside) > MOST_ADAPTERS:
         claims.append(_too_many(len(inside)))
     return claims

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from swt3_agent.collect.adapters import AdapterSpec, adapter_claims, adapter_directories, within
+from swt3_agent.collect.base_models import ModelNames
 from swt3_agent.collect.headers.header import Header
 from swt3_agent.collect.measure import Measurement, Progress, measure_model
 from swt3_agent.collect.measured_files import Document, MeasuredFiles
@@ -95,7 +96,9 @@ class WeightsCollector:
             "manifest": found.manifest and found.manifest.as_json(),
             "approved_files": _approved_files(model, found.measured),
             **_header_claims(found.measured, found.problems),
-            "adapters": adapter_claims(base, found.measured, model.adapters, measure),
+            "adapters": adapter_claims(
+                base, found.measured, model.adapters, measure, _names(model, base, found.measured)
+            ),
         }
 
 
@@ -156,6 +159,15 @@ def _header_claims(
         elif document is not None:
             documents[name] = document
     return {"headers": listed, "quantization": quantization_claims(documents, headers, broken)}
+
+
+def _names(model: ModelSpec, base: Path, measured: MeasuredFiles | None) -> ModelNames:
+    document = (
+        None if measured is None else measured.document(_nearest(measured, CONFIGURATIONS[0]))
+    )
+    return ModelNames.of(
+        model.name, (model.path, base), document if isinstance(document, Mapping) else {}
+    )
 
 
 def _nearest(measured: MeasuredFiles, name: str) -> str:

@@ -1,17 +1,21 @@
 """AI-MDL.6: the stack of adapters of a model (docs/protocol.md 8.6)."""
 
+from collections.abc import Sequence
+
 from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, minted
 from swt3_agent.protocol.claims import Claims, entries_claim, reasons_claim, text_claim
 from swt3_agent.protocol.context import adapters_context
 from swt3_agent.protocol.evidence import Reason, RootOfTrust
 
+_MOST_NAMED = 8  # adapters of a stack that a summary names
 _APPROVE = "where you trust it, give its digest as `approved` under `adapters` of the model"
 
 
 def appraise_adapters(
     collector: str, root_of_trust: RootOfTrust, model: Claims, findings: tuple[Reason, ...]
 ) -> tuple[Appraisal, ...]:
-    """b = every adapter has the digest that it was approved with.
+    """b = every adapter has the digest that it was approved with. One that names another base model
+    is told beside it: a name proves nothing.
 
     One that lies within its model and has no approval of its own is approved by the model's
     digest, which covers it. Where nothing was approved, nothing is compared; where one adapter
@@ -26,9 +30,12 @@ def appraise_adapters(
     if not adapters:
         nothing = Reason("NO_ADAPTER", f"no adapter lies in model {name}, and none is configured")
         return (_unminted(collector, Outcome.ABSENT, (nothing,), root_of_trust, model),)
+    strangers = tuple(
+        _other_base(adapter) for adapter in adapters if adapter.get("base_named") is False
+    )
     verdicts = [_compare(adapter, model, unread=unread) for adapter in adapters]
     if all(verdict is None for verdict in verdicts):
-        reasons = tuple(map(_unapproved, adapters))
+        reasons = (*map(_unapproved, adapters), *strangers)
         return (_unminted(collector, Outcome.NOT_COMPARED, reasons, root_of_trust, model),)
     faults = tuple(
         fault
@@ -42,7 +49,7 @@ def appraise_adapters(
             collector,
             "AI-MDL.6",
             (len(adapters), int(not faults), 0),
-            faults,
+            (*(faults or (_summary(adapters),)), *strangers),
             root_of_trust=root_of_trust,
             context=adapters_context(model),
             model_id=name or None,
@@ -76,8 +83,32 @@ def _compare(adapter: Claims, model: Claims, *, unread: bool) -> tuple[Reason, .
 
 def _unapproved(adapter: Claims) -> Reason:
     digest = text_claim(adapter, "digest") or "none"
-    detail = f"adapter {text_claim(adapter, 'name')} was approved by nobody; its digest is {digest}"
+    detail = f"adapter {_described(adapter)} was approved by nobody; its digest is {digest}"
     return Reason("ADAPTER_UNAPPROVED", detail, _APPROVE)
+
+
+def _other_base(adapter: Claims) -> Reason:
+    return Reason(
+        "ADAPTER_BASE_DIFFERS",
+        f"adapter {text_claim(adapter, 'name')} says that it was made for "
+        f"{text_claim(adapter, 'base_model')}, and this model says that it is another",
+        "see whether it belongs here: on a foreign base it computes nonsense; nothing, if this is "
+        "the same model by another name",
+    )
+
+
+def _summary(adapters: Sequence[Claims]) -> Reason:
+    """What the stack is, in one line."""
+    named = [_described(adapter) for adapter in adapters[:_MOST_NAMED]]
+    if len(adapters) > _MOST_NAMED:
+        named.append(f"{len(adapters) - _MOST_NAMED} more")
+    return Reason("ADAPTERS", ", ".join(named))
+
+
+def _described(adapter: Claims) -> str:
+    kind, base = text_claim(adapter, "peft_type"), text_claim(adapter, "base_model")
+    about = " ".join(filter(None, (kind, base and f"for {base}")))
+    return f"{text_claim(adapter, 'name')} ({about})" if about else text_claim(adapter, "name")
 
 
 def _unminted(

@@ -61,6 +61,7 @@ def test_an_adapter_within_its_model_is_found_and_has_its_directorys_digest(mode
         "peft_type": "LORA",
         "rank": 8,
         "base_model": "base",
+        "base_named": None,
         "problems": [],
     }
 
@@ -88,6 +89,35 @@ def test_a_model_that_is_an_adapter_itself_is_one(tmp_path: Path) -> None:
     (adapter,) = found["adapters"]
     assert (adapter["name"], adapter["within"]) == ("alone", ".")
     assert adapter["digest"] == found["digest"]
+
+
+@pytest.mark.parametrize(
+    ("base_model", "configuration", "directory", "named"),
+    [
+        ("meta-llama/Llama-3-8B", "meta-llama/Llama-3-8B", "model", True),
+        ("unsloth/llama-3-8b", "meta-llama/Llama-3-8B", "model", True),
+        ("meta-llama/Llama-3-8B", None, "Llama-3-8B", True),
+        ("meta-llama/Llama-3-8B", None, "models--meta-llama--Llama-3-8B", True),
+        ("/cache/models--meta-llama--Llama-3-8B/snapshots/ab", "x/llama-3-8b", "model", True),
+        ("/base/Llama-3-8B/", "meta-llama/Llama-3-8B", "model", True),
+        ("mistralai/Mistral-7B", "meta-llama/Llama-3-8B", "model", False),
+        ("mistralai/Mistral-7B", None, "models--meta-llama--Llama-3-8B", False),
+        ("mistralai/Mistral-7B", "/home/jo/checkpoint-500", "model", None),
+        ("/home/jo/checkpoint-500", "meta-llama/Llama-3-8B", "model", None),
+        ("mistralai/Mistral-7B", "", "model", None),
+        ("mistralai/Mistral-7B", 7, "model", None),
+        ("", "meta-llama/Llama-3-8B", "model", None),
+        (None, "meta-llama/Llama-3-8B", "model", None),
+    ],
+)
+def test_the_base_of_an_adapter_is_held_against_what_the_model_calls_itself(
+    tmp_path: Path, base_model: object, configuration: object, directory: str, named: bool | None
+) -> None:
+    write_adapter(tmp_path / directory / "polite", base_model_name_or_path=base_model)
+    described = {} if configuration is None else {"_name_or_path": configuration}
+    (tmp_path / directory / "config.json").write_text(json.dumps(described))
+    (adapter,) = read(tmp_path / directory)["adapters"]
+    assert adapter["base_named"] is named
 
 
 def test_a_model_without_adapters_has_none(model: Path) -> None:

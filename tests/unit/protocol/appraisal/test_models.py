@@ -95,7 +95,9 @@ def test_a_file_that_is_not_the_approved_one_fails(changes: dict[str, Any], code
 
 def test_adapters_with_their_approved_digests_pass() -> None:
     found = appraise("AI-MDL.6", adapters=[APPROVED, APPROVED | {"name": "terse"}])
-    assert (found.outcome, found.factors, found.reasons) == (Outcome.PASS, (2, 1, 0), ())
+    assert (found.outcome, found.factors) == (Outcome.PASS, (2, 1, 0))
+    assert codes(found) == ["ADAPTERS"]
+    assert found.reasons[0].detail == "polite (for maker/base), terse (for maker/base)"
     adapters: Any = found.context["adapters"]
     assert adapters[0] == {
         "name": "polite",
@@ -103,6 +105,27 @@ def test_adapters_with_their_approved_digests_pass() -> None:
         "expected_hash": GOOD,
         "base_model": "maker/base",
     }
+
+
+@pytest.mark.parametrize(
+    ("adapter", "outcome", "expected"),
+    [
+        (APPROVED, Outcome.PASS, ["ADAPTERS", "ADAPTER_BASE_DIFFERS"]),
+        (ADAPTER, Outcome.NOT_COMPARED, ["ADAPTER_UNAPPROVED", "ADAPTER_BASE_DIFFERS"]),
+        (APPROVED | {"digest": OTHER}, Outcome.FAIL, ["ADAPTER_DIFFERS", "ADAPTER_BASE_DIFFERS"]),
+    ],
+)
+def test_an_adapter_for_another_base_is_told_and_judged_by_its_digest(
+    adapter: dict[str, Any], outcome: Outcome, expected: list[str]
+) -> None:
+    found = appraise("AI-MDL.6", adapters=[adapter | {"base_named": False}])
+    assert (found.outcome, codes(found)) == (outcome, expected)
+    assert "made for maker/base" in found.reasons[-1].detail
+
+
+def test_a_long_stack_is_summed_up() -> None:
+    found = appraise("AI-MDL.6", adapters=[APPROVED] * 300)
+    assert found.reasons[0].detail.endswith("polite (for maker/base), 292 more")
 
 
 def test_a_base_model_that_is_a_path_travels_as_its_hash_only() -> None:
