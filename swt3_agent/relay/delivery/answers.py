@@ -4,6 +4,7 @@ Nothing is ever given up for an answer that was not understood: whatever is not 
 record, or a refusal of just that record, keeps it.
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,8 +113,8 @@ def retry_after_s(header: str, now: datetime) -> float:
 
 def _read_receipts(body: bytes, items: Sequence[Item]) -> Settled | Keep:
     try:
-        receipts = _decode(body).receipts
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        receipts = _decoded(body).receipts
+    except (ValueError, RecursionError) as error:  # that of msgspec is a ValueError
         what = f"the ledger's answer is not one that can be read: {error}"
         return Keep(Reason("LEDGER_BAD_ANSWER", what, _ASK_LEDGER))
     if len(receipts) != len(items):
@@ -125,6 +126,17 @@ def _read_receipts(body: bytes, items: Sequence[Item]) -> Settled | Keep:
             return Keep(Reason("RECEIPT_MISMATCH", what, _ASK_LEDGER))
     pairs = zip(items, receipts, strict=True)
     return Settled(tuple(_answer(item, receipt) for item, receipt in pairs))
+
+
+def _decoded(body: bytes) -> _Body:
+    """What ``body`` says; half of a surrogate pair, as a text has that was cut, becomes "?"."""
+    try:
+        return _decode(body)
+    except msgspec.MsgspecError:
+        if b"\\u" not in body:
+            raise
+        whole = json.dumps(json.loads(body), ensure_ascii=False)
+        return _decode(whole.encode(errors="replace"))
 
 
 _ASK_LEDGER = "ask the ledger's operators; all records are kept and sent again"

@@ -74,6 +74,18 @@ def test_a_refusal_has_a_reason_in_words(error: object, shown: str) -> None:
     assert settled.answers[0].error == shown
 
 
+@pytest.mark.parametrize("error", ["cut off \ud83d", {"\ud83d": ["\udc00"]}])
+def test_a_reason_that_was_cut_in_the_middle_of_a_character_settles_all_the_same(
+    error: object,
+) -> None:
+    """Else who can have a ledger say so could stop the lane."""
+    settled = outcome(200, body({"ok": False, "error": error}, receipt(ITEMS[1])))
+    assert isinstance(settled, Settled)
+    refused, accepted = settled.answers
+    assert refused.error in ("cut off ?", '{"?":["?"]}')
+    assert accepted.token == token(ITEMS[1])
+
+
 def test_a_verdict_that_is_not_ours_is_noted() -> None:
     judged = receipt(ITEMS[0], verdict="FAIL", swt3_anchor=token(ITEMS[0], "FAIL"))
     unruled = receipt(ITEMS[1], verdict="FAIL", swt3_anchor=token(ITEMS[1], "FAIL"))
