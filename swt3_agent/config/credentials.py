@@ -1,5 +1,6 @@
 """Secrets: where they come from, and whether the files that hold them are kept as such."""
 
+import re
 import stat
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,9 @@ from swt3_agent.config.problems import Findings
 
 LEDGER_CREDENTIAL = "ledger-key"
 SIGNING_CREDENTIAL = "signing-key"
+
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]{0,127}")
+"""Names that may be shown; where another stands, somebody may have written the secret itself."""
 
 _MAX_SECRET_BYTES = 64 * 1024
 _LOOK_AWAY = stat.S_IROTH | stat.S_IWOTH
@@ -36,14 +40,17 @@ def resolve_secrets(merged: Merged, environ: Mapping[str, str], findings: Findin
 def _from_variable(
     merged: Merged, key: str, variable: str, environ: Mapping[str, str], findings: Findings
 ) -> None:
+    looks_like_one = _VARIABLE.fullmatch(variable) is not None
     if value := environ.get(variable):
-        _put(merged, key, value, f"${variable}")
+        _put(merged, key, value, f"${variable}" if looks_like_one else f"{key}_env")
         return
+    shown = variable if looks_like_one else "that is named there (it is not shown)"
     findings.lack(
         "CONFIG_SECRET",
         f"{key}_env",
-        f"{key}_env names the variable {variable}, which is not set",
-        f"set {variable} for the agent, for instance in its unit's environment file",
+        f"{key}_env names the variable {shown}, which is not set",
+        "give the name of a variable, never the secret itself, and set that variable for the"
+        " agent, for instance in its unit's environment file",
     )
 
 

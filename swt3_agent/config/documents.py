@@ -95,7 +95,7 @@ class _StrictLoader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]  # the stubs lack it
-        if isinstance(event, yaml.AliasEvent):
+        if self.check_event(yaml.AliasEvent):
             raise _Refused(None, None, "an alias is not allowed here", event.start_mark)
         if getattr(event, "tag", None) is not None:
             raise _Refused(None, None, "a tag is not allowed here", event.start_mark)

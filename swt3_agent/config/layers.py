@@ -31,7 +31,7 @@ class Layer:
     """Settings from one source. ``origins`` names it by path where it is not ``name``."""
 
     name: str
-    document: Document
+    document: Document = field(repr=False)
     origins: dict[str, str] = field(default_factory=dict)
 
     def put(self, path: str, value: object, origin: str) -> None:
@@ -53,7 +53,7 @@ class Layer:
 class Merged:
     """One document of several layers; ``origins`` says of each of its values who set it."""
 
-    document: Document
+    document: Document = field(repr=False)
     origins: dict[str, str]
 
     def origin(self, path: str) -> str:

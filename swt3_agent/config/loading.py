@@ -1,7 +1,7 @@
 """From files, profile and environment to the settings in force."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ class Examination:
     lacks: tuple[Problem, ...]
     warnings: tuple[str, ...]
     ignored: tuple[str, ...]
-    settings: FileSettings
+    settings: FileSettings = field(repr=False)
     merged: Merged
     source: str
 

@@ -5,8 +5,10 @@ from typing import Any
 
 import msgspec
 
+from swt3_agent.config.dsn import parse_endpoint
 from swt3_agent.config.loading import Examination
 from swt3_agent.config.problems import without_api_keys
+from swt3_agent.errors import ConfigError
 
 MASK = "****"
 _SECRETS = frozenset({"api_key", "signing_key"})
@@ -37,11 +39,21 @@ def _flatten(value: dict[str, Any], path: str, found: Examination, shown: list[S
             shown.append(_in_force(where, inner, found))
 
 
+def _is_endpoint(text: str) -> bool:
+    try:
+        parse_endpoint(text)
+    except ConfigError:
+        return False
+    return True
+
+
 def _in_force(path: str, value: Any, found: Examination) -> Shown:
     """What holds in the end: some values follow from others."""
     origin = found.merged.origin(path)
     if path in _SECRETS:
         return Shown(path, None if value is None else MASK, origin)
+    if path == "endpoint" and value is not None and not _is_endpoint(value):
+        return Shown(path, MASK, origin)  # keys are part of connection strings
     config = found.config
     if config is not None:
         if path == "clearing_level" and value is None:

@@ -101,9 +101,9 @@ def _fits(value: Any, annotation: Any, path: str, source: str, findings: Finding
     except msgspec.ValidationError as error:
         choices = _choices(annotation)
         remedy = f"one of: {', '.join(choices)}" if choices else "give the key a value of that type"
-        said = str(error)  # it names types and bounds, and a value only where few are possible
-        said = said[0].lower() + said[1:]
-        _refused(path, f"has a wrong value: {said}", source, remedy, findings)
+        said = str(error)  # it names types and bounds; where few values are possible, the wrong one
+        told = "" if choices else f": {said[0].lower()}{said[1:]}"
+        _refused(path, f"has a wrong value{told}", source, remedy, findings)
         return False
     return True
 

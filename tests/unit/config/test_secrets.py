@@ -175,3 +175,28 @@ def test_what_is_shown_of_the_settings_has_no_secret_and_says_who_set_what(
     assert shown["clearing_level"].origin == "profile nist-ai-rmf"
     assert shown["profile"].origin.endswith("agent.yaml")
     assert shown["agent.gpu.library"].origin == "default"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "signing_algorithm: secretmarker\n",
+        "signing_key_env: secretmarker0123456789\n",
+        "signing_key_env: 0SECRETMARKER\n",
+        "api_key_env: SECRET-MARKER\n",
+        "endpoint: https://SECRETMARKER@ledger.example.com/ACME\n",
+        "endpoint: https://ledger.example.com?key=SECRETMARKER\n",
+        "api_key: SECRETMARKER\nendpoint: SECRETMARKER\n",
+        "hardware: {allowed_methods: [SECRETMARKER]}\n",
+    ],
+)
+@pytest.mark.parametrize("is_set", [False, True])
+def test_a_secret_in_the_wrong_place_is_not_shown_either(
+    tmp_path: Path, text: str, is_set: bool
+) -> None:
+    environ = {"secretmarker0123456789": SIGNING} if is_set else {}
+    found = examine(environ, written(tmp_path, text))
+    said = [problem.as_view() for problem in (*found.problems, *found.lacks)]
+    shown = [(one.value, one.origin) for one in shown_settings(found)]
+    everything = json.dumps([said, shown, found.warnings, found.ignored]) + repr(found)
+    assert "MARKER" not in everything.upper()
