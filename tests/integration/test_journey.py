@@ -70,6 +70,12 @@ def forwarded(agent: AgentProcess) -> list[Any]:
     ]
 
 
+def receipted(agent: AgentProcess) -> int:
+    """How many receipts the log has."""
+    records = [record["payload"] for record in agent.records() if record["kind"] == "receipt"]
+    return sum(len(record.get("receipts", ())) for record in records)
+
+
 def test_a_connected_node_loses_its_ledger_for_a_while_and_then_owes_it_nothing(
     room: Path, swtpm: SoftwareTpm
 ) -> None:
@@ -88,12 +94,14 @@ def test_a_connected_node_loses_its_ledger_for_a_while_and_then_owes_it_nothing(
         agent.start()
         with Ledger(port=ledger.port) as back:
             agent.cli("queue", "resume")
-            until(lambda: agent.json("queue")["backlog"] == 0, "an empty queue")
+
+            def held() -> list[Any]:
+                return [json.loads(one) for one in dict.fromkeys(ledger.stored + back.stored)]
+
+            until(lambda: held() == forwarded(agent), "every anchor, once and in order,")
+            until(lambda: receipted(agent) == len(held()), "a receipt for each")
         assert agent.json("queue")["refused"] == 0
-        held = [json.loads(record) for record in dict.fromkeys(ledger.stored + back.stored)]
-        assert held == forwarded(agent)
-        receipts = [r["payload"] for r in agent.records() if r["kind"] == "receipt"]
-        assert sum(len(receipt["receipts"]) for receipt in receipts) == len(held)
+        assert len(held()) >= 61
 
 
 @pytest.fixture
