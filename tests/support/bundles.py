@@ -17,7 +17,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.protocol.bundle import Manifest, encode_text
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind
-from swt3_agent.protocol.trust import TpmKind, TrustStatement
+from swt3_agent.protocol.trust import Floors, TpmKind, TrustStatement
 from swt3_agent.protocol.ustar import END, member_header, padding
 from swt3_agent.store.bundle.build import Plan, write_range
 from swt3_agent.store.bundle.writer import BundleWriter
@@ -105,7 +105,7 @@ def rebound(node: Node, members: Mapping[str, bytes], **changes: Any) -> bytes:
     )
 
 
-def trust_in(node: Node) -> bytes:
+def trust_in(node: Node, floors: Floors | None = None) -> bytes:
     """A trust file of somebody who enrolled the node's software TPM."""
     key = node.journal.read(node.catalogue.records_of(Kind.KEY)[-1]).payload
     statement = TrustStatement(
@@ -118,6 +118,7 @@ def trust_in(node: Node) -> bytes:
         log_pcr=node.config.tpm.log_pcr,
         valid_from_ms=0,
         valid_until_ms=FOR_EVER,
+        floors=floors,
     )
     return sign_trust(statement.body(), ENROLLER)
 

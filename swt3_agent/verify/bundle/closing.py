@@ -7,6 +7,7 @@ from swt3_agent.protocol.bundle import MANIFEST, PROOF, Manifest
 from swt3_agent.protocol.proof import Salted, decode_proof
 from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.examination import Examination
+from swt3_agent.verify.course import UNREADABLE
 from swt3_agent.verify.report import Check, Outcome, Report
 
 
@@ -34,14 +35,12 @@ def examine_closing(
     examination.checks += [
         Check(f"closing-{check.name}", check.ok, check.detail) for check in closing.checks
     ]
-    if closing.outcome is Outcome.FALSE:
-        examination.step = "closing"
+    if closing.outcome is Outcome.FALSE or closing.code in UNREADABLE:
+        examination.begin("closing")
         raise FormatError(closing.code, closing.reason, remedy=closing.remedy)
     if closing.outcome is Outcome.UNDECIDED:
         examination.doubts.append(FormatError(closing.code, closing.reason, remedy=closing.remedy))
     examination.begin("closing")
-    if closing.record is None:  # it could not be read as a proof
-        raise refusal("CLOSING_RECORD", f"{PROOF} proves nothing: {closing.reason}")
     proof = decode_proof(data)
     provenance = proof.record.provenance
     try:

@@ -1,9 +1,10 @@
 """The records of a bundle: each is what its leaf says, none is missing, and what they say."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import TypeGuard
 
 import msgspec
 
@@ -21,8 +22,9 @@ from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.gaps import GapSums
 from swt3_agent.protocol.log_tree import leaf_hash
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
+from swt3_agent.protocol.trust import Floors
 from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
-from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.heads import HeadChain, StatedRoot
 from swt3_agent.verify.content import recompute_fingerprint
 
 Progress = Callable[[int, int], None]
@@ -110,13 +112,23 @@ def examine_records(
     return contents
 
 
+def reaches(floors: Floors | None, manifest: Manifest) -> TypeGuard[Floors]:
+    """Whether the range shows that its log grew out of the enrolled one."""
+    return floors is not None and manifest.first <= floors.size <= manifest.end
+
+
 def examine_tree(
-    archive: Archive, manifest: Manifest, portions: Sequence[Portion], chain: HeadChain
+    archive: Archive,
+    manifest: Manifest,
+    portions: Sequence[Portion],
+    roots: Sequence[StatedRoot],
+    floors: Floors | None,
 ) -> int:
-    """Whether the leaves give the root at the end, and that of every head in between.
+    """Whether the leaves give the root at the end, and those stated in between: ``roots`` of heads,
+    in order, and that of the enrolled log.
 
     Returns how many heads were compared; those of sizes outside the range cannot be. Raises
-    FormatError ``TREE_PEAKS``, ``TREE_ROOT`` or ``HEAD_ROOT``.
+    FormatError ``TREE_PEAKS``, ``TREE_ROOT``, ``HEAD_ROOT`` or ``FLOOR_ROOT``.
     """
     try:
         tree = CompactRange(manifest.first, [bytes.fromhex(peak) for peak in manifest.peaks])
@@ -124,25 +136,27 @@ def examine_tree(
         raise refusal(
             "TREE_PEAKS", f"what is before the range has no such peaks: {error}"
         ) from None
-    stated = iter([root for root in chain.roots if root[0] >= manifest.first])
-    wanted, compared = next(stated, None), 0
+    heads = deque(stated for stated in roots if manifest.first <= stated[0] <= manifest.end)
+    compared = len(heads)
     for portion in portions:
         for _, leaf in _leaves_of(archive, portion):
-            while wanted is not None and wanted[0] == tree.size:
-                _check_root(tree, *wanted)
-                wanted, compared = next(stated, None), compared + 1
+            _check_roots(tree, heads, floors)
             tree.add(leaf)
-    while wanted is not None and wanted[0] == tree.size:
-        _check_root(tree, *wanted)
-        wanted, compared = next(stated, None), compared + 1
+    _check_roots(tree, heads, floors)
     if tree.root().hex() != manifest.root:
         raise refusal("TREE_ROOT", "the leaves do not give the root that the manifest states")
     return compared
 
 
-def _check_root(tree: CompactRange, size: int, root: bytes, seq: int) -> None:
-    if tree.root() != root:
-        raise refusal("HEAD_ROOT", f"the head at record {seq} states another root at {size}")
+def _check_roots(tree: CompactRange, heads: deque[StatedRoot], floors: Floors | None) -> None:
+    """Compare what is stated of the tree as it is now."""
+    size = tree.size
+    while heads and heads[0][0] == size:
+        _, root, seq = heads.popleft()
+        if tree.root() != root:
+            raise refusal("HEAD_ROOT", f"the head at record {seq} states another root at {size}")
+    if floors is not None and floors.size == size and tree.root() != floors.root:
+        raise refusal("FLOOR_ROOT", f"the enrolled log had another root at {size} records")
 
 
 def _leaves_of(archive: Archive, portion: Portion) -> Iterator[tuple[Disclosure, bytes]]:

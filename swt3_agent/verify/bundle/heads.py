@@ -25,6 +25,9 @@ from swt3_agent.verify.anchoring import CLOCK_LAG_MS
 from swt3_agent.verify.bundle.archive import refusal
 
 _RESET_VALUE = bytes(32)
+StatedRoot = tuple[int, bytes, int]
+"""Size and root that a note states, and the note's record."""
+
 CLOCK_STEP_MS = 60_000
 """By how much the node's clock may drift from the TPM's between two heads before it is said."""
 
@@ -58,10 +61,11 @@ class HeadChain:
     signed: int = 0
     first: CheckpointNote | None = None
     last: CheckpointNote | None = None
-    roots: list[tuple[int, bytes, int]] = field(default_factory=list)
+    roots: list[StatedRoot] = field(default_factory=list)
     irregularities: list[Irregularity] = field(default_factory=list)
     used_keys: set[bytes] = field(default_factory=set)
     resets: int = 0
+    _previous: bytes = b""
     _body: bytes = b""
     _awaits_quote: bool = False
     _unsigned: list[bytes] = field(default_factory=list)
@@ -88,7 +92,10 @@ class HeadChain:
         ``boot_heads`` is what the log PCR held at the reset before the first signed head to come,
         and the digests that were extended since: empty where there are none before the range.
         """
+        if boot_heads and previous is None:  # they could be those of another history
+            raise refusal("HEAD_CHAIN", "heads before the range are told, and the last is not here")
         if previous is not None:
+            self._previous = previous.checkpoint.encode()
             self._see_head(previous, follows=False)
             self.count = self.signed = 0  # it is not of this bundle
             self.roots.clear()
@@ -102,7 +109,8 @@ class HeadChain:
         if self._value not in (None, value):
             raise refusal("HEAD_CHAIN", "the heads before the range do not replay to the last one")
         self._value = value
-        if start != _RESET_VALUE and self.last is not None:
+        assert self.last is not None  # noqa: S101  the previous head
+        if start != _RESET_VALUE:
             self._unknown_start(self.last)
 
     def see_boot(self, boot_id: str) -> None:
@@ -159,6 +167,8 @@ class HeadChain:
         Raises FormatError: what ``verify.quote`` raises; ``HEAD_QUOTE`` for one of another note;
         ``HEAD_CHAIN``, ``HEAD_RESET``, ``HEAD_CLOCK`` where it does not follow the one before.
         """
+        if self.count == 0 and signed_text == self._previous:
+            return  # the range begins between the last head before it and that head's quote
         self._take_quote(signed_text, before, pcrs, follows=True)
 
     def _take_quote(

@@ -24,6 +24,7 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.note import decode_base64
 from swt3_agent.protocol.proof import decode_proof
+from swt3_agent.protocol.trust import Floors, TrustStatement
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.bundle.archive import Archive, Portion, refusal
@@ -33,6 +34,7 @@ from swt3_agent.verify.bundle.contents import (
     Progress,
     examine_records,
     examine_tree,
+    reaches,
 )
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.bundle.heads import HeadChain
@@ -42,7 +44,8 @@ from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
 _DOUBTS = {
-    "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value",
+    "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value, or"
+    " export the range anew with the size in the trust file's floor in it",
     "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
     " does not know",
 }
@@ -70,10 +73,10 @@ def verify_bundle(
             proof, trust=trust, allow_software_tpm=allow_software_tpm, now_ms=now_ms
         )
         examine_closing(examination, manifest, proof, closing)
-        _examine_contents(
-            examination, archive, manifest, parse_signed_note(_note_of(proof)), progress
-        )
-        _examine_signers(examination, trust)
+        statement = None if trust is None else anchoring.read_trust(trust).statement
+        head = parse_signed_note(_note_of(proof))
+        _examine_contents(examination, archive, manifest, head, statement, progress)
+        _examine_signers(examination, manifest, statement)
     except FormatError as error:
         return _report(examination, examination.failed(error), error)
     if examination.doubts:
@@ -92,6 +95,8 @@ def _read(examination: Examination, stream: BinaryIO) -> tuple[Archive, Manifest
     manifest = decode_text(data, Manifest)
     if not manifest.first < manifest.end:
         raise refusal("BUNDLE_MEMBERS", "the range is empty")
+    if manifest.previous is not None and manifest.previous.seq >= manifest.first:
+        raise refusal("BUNDLE_MEMBERS", "the head before the range does not lie before it")
     examination.manifest = manifest
     examination.passed(f"records {manifest.first} to {manifest.end} of log {manifest.log_id}")
     return archive, manifest
@@ -106,6 +111,7 @@ def _examine_contents(
     archive: Archive,
     manifest: Manifest,
     closing: SignedNote,
+    statement: TrustStatement | None,
     progress: Progress,
 ) -> None:
     examination.begin("members")
@@ -138,7 +144,8 @@ def _examine_contents(
         raise refusal("HEAD_LAST", "the chain of heads does not end in the closing head")
     examination.passed(f"{chain.count} heads follow each other, {chain.signed} of them quoted")
 
-    _examine_tree(examination, archive, manifest, portions, chain, tail, closing)
+    floors = None if statement is None else statement.floors
+    _examine_tree(examination, archive, manifest, portions, chain, tail, closing, floors)
     examination.contents, examination.chain = contents, chain
     for found in chain.irregularities:
         if found.decides and found.code != "LOG_PCR_START":
@@ -180,10 +187,11 @@ def _examine_tree(
     chain: HeadChain,
     tail: Tail,
     closing: SignedNote,
+    floors: Floors | None,
 ) -> None:
     """The leaves are those of the log that the closing head and the previous one are of."""
     examination.begin("tree")
-    compared = examine_tree(archive, manifest, portions, chain)
+    compared = examine_tree(archive, manifest, portions, chain.roots, floors)
     note, path = closing.note, [bytes.fromhex(node) for node in tail.consistency]
     root = bytes.fromhex(manifest.root)
     if not verify_consistency(manifest.end, note.size, root, note.root, path):
@@ -200,18 +208,20 @@ def _examine_tree(
     )
 
 
-def _examine_signers(examination: Examination, trust: bytes | None) -> None:
+def _examine_signers(
+    examination: Examination, manifest: Manifest, statement: TrustStatement | None
+) -> None:
     """Heads of the range are the enrolled key's, and their chain begins where it must."""
     examination.begin("signers")
     chain = examination.chain
     assert chain is not None  # noqa: S101  set before
-    statement = None if trust is None else anchoring.read_trust(trust).statement
-    floor = 0
+    floor = 0  # of what the enroller saw, and this bundle goes on from
     if statement is not None and chain.signed:
         enrolled = parse_tpmt(statement.ak_public).tpmt
         if chain.used_keys != {enrolled}:
             raise refusal("TRUST_AK", "a head is signed by another key than the enrolled AK")
-        floor = 0 if statement.floors is None else statement.floors.size
+        if reaches(statement.floors, manifest):
+            floor = statement.floors.size
         examination.passed("every signed head is the enrolled key's")
     else:
         examination.not_applicable("nobody vouches for a key, or no head is signed")

@@ -16,12 +16,14 @@ LEVEL = "1"
 
 @dataclass(frozen=True)
 class Handed:
-    """``first`` and ``second`` are bundles of ``node``, one after the other."""
+    """``first`` and ``second`` are bundles of ``node``, one after the other; there is room for
+    more in ``directory``."""
 
     node: Node
     trust: bytes
     first: bytes
     second: bytes
+    directory: Path
 
     @property
     def members(self) -> dict[str, bytes]:
@@ -54,4 +56,4 @@ def handed(template: Path) -> Iterator[Handed]:
         refuse(node)
         relay(node, 3)
         second = export(node, directory / "second.tar")
-        yield Handed(node, trust_in(node), first, second)
+        yield Handed(node, trust_in(node), first, second, directory)

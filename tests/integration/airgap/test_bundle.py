@@ -45,7 +45,7 @@ def test_a_refused_payload_does_not_leave_and_is_accounted_for(handed: Handed) -
     assert report.contents.withheld == {"quarantine": 1}
 
 
-@pytest.mark.parametrize(("first", "end"), [(0, 7), (5, 6), (11, 29), (0, None)])
+@pytest.mark.parametrize(("first", "end"), [(0, 7), (5, 6), (11, 29), (3, 12), (0, None)])
 def test_any_range_can_be_exported_and_verified(
     handed: Handed, tmp_path: Path, first: int, end: int | None
 ) -> None:

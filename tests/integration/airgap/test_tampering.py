@@ -10,9 +10,10 @@ import zstandard
 
 from swt3_agent.protocol.bundle import Manifest, iter_entries
 from swt3_agent.protocol.record import encode_record
+from swt3_agent.protocol.trust import Floors
 from swt3_agent.protocol.ustar import END
 from tests.integration.airgap.conftest import Handed
-from tests.support.bundles import judged, pack, packed, rebound, unpack
+from tests.support.bundles import export, judged, pack, packed, rebound, trust_in, unpack
 
 ENTRIES, LEAVES = "data/000000.entries.zst", "data/000000.leaves"
 FALSE = 3
@@ -200,7 +201,7 @@ MANIFEST: dict[str, tuple[dict[str, object], str]] = {
     "another node": ({"node_id": "00" * 16}, "IDENTITY"),
     "another register": ({"log_pcr": 12}, "QUOTE_PCR_SELECTION"),
     "no keys": ({"keys": []}, "NOTE_KEY_ID"),
-    "no head before": ({"previous": None}, "HEAD_PREVIOUS"),
+    "no head before": ({"previous": None}, "HEAD_CHAIN"),
 }
 
 
@@ -245,3 +246,25 @@ def test_texts_have_one_spelling(handed: Handed) -> None:
     unknown = with_text(members, "tail.json", lambda tail: tail.update(more=1))
     assert code_of(pack(unknown), handed) == "PARSE_FIELD"
     assert msgspec.json.decode(members["manifest.json"], type=Manifest).first > 0
+
+
+def test_the_head_before_the_range_lies_before_it(handed: Handed) -> None:
+    """Else a log could begin with a head that it never had, and heads of another before that."""
+    previous = msgspec.json.decode(handed.members["manifest.json"], type=Manifest).previous
+    assert previous is not None
+    moved = msgspec.structs.replace(previous, seq=previous.seq + 1000)
+    bundle = rebound(handed.node, handed.members, previous=moved)
+    assert code_of(bundle, handed) == "BUNDLE_MEMBERS"
+
+
+def test_the_range_grows_out_of_the_enrolled_log(handed: Handed) -> None:
+    size = 30
+    for root, code in ((handed.node.journal.root(size), "VERIFIED"), (bytes(32), "FLOOR_ROOT")):
+        trust = trust_in(handed.node, floors=Floors(size, root, 0, 0, 0))
+        bundle = export(handed.node, handed.directory / f"{code}.tar", 20, 40)
+        assert judged(bundle, trust).code == code
+
+
+def test_another_trust_format_is_not_tampering(handed: Handed) -> None:
+    report = judged(handed.second, handed.trust.replace(b"trust/1", b"trust/2", 1))
+    assert (report.code, report.exit_code) == ("TRUST_FORMAT_UNKNOWN", 4)

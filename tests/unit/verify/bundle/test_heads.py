@@ -7,7 +7,12 @@ import pytest
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import Head, HeadQuoteText
-from swt3_agent.protocol.checkpoint import CheckpointNote, extended, signed_note
+from swt3_agent.protocol.checkpoint import (
+    CheckpointNote,
+    extended,
+    parse_signed_note,
+    signed_note,
+)
 from swt3_agent.verify.bundle.heads import HeadChain
 from tests.support.forge import (
     AK,
@@ -284,3 +289,28 @@ def test_an_unsigned_log_is_a_chain_of_notes() -> None:
     for _ in range(3):
         made.see_head(node.head(signed=False))
     assert (made.count, made.signed) == (3, 0)
+
+
+def test_heads_before_the_range_need_the_last_of_them() -> None:
+    """Else a history that begins amid another's heads could tell them as its own."""
+    other = Paper()
+    told = RESET + b"".join(extended_by(other.head()) for _ in range(3))
+    with pytest.raises(FormatError) as error:
+        chain().begin(None, told)
+    assert error.value.code == "HEAD_CHAIN"
+
+
+def test_a_range_may_begin_at_the_quote_of_the_head_before_it() -> None:
+    node = Paper()
+    earlier = node.head()
+    made = chain()
+    made.begin(earlier, RESET + extended_by(earlier))
+    assert earlier.quote is not None
+    pcrs = {int(index): bytes.fromhex(value) for index, value in earlier.quote.pcrs.items()}
+    made.see_quote(earlier.checkpoint.encode(), bytes.fromhex(earlier.quote.before), pcrs)
+    made.see_head(node.head())
+    assert (made.count, made.signed, codes(made)) == (1, 1, [])
+
+
+def extended_by(head: Head) -> bytes:
+    return parse_signed_note(head.checkpoint.encode()).note.digest()
