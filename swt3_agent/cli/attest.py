@@ -21,7 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "collectors",
         nargs="*",
         metavar="COLLECTOR",
-        help="host, platform, gpu, environment, weights, audit (all, the audit where a day is due)",
+        help="host, platform, gpu (with nvlink), environment, weights (with adapters and "
+        "quantization), audit (all, the audit where a day is due)",
     )
 
 

@@ -1,6 +1,6 @@
 """Which collectors this node has, and the rule that appraises what each of them saw."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,9 @@ from swt3_agent.protocol.appraisal import (
     appraise_weights,
 )
 from swt3_agent.protocol.evidence import Reading
+
+READ_WITH: Mapping[str, str] = {"nvlink": "gpu", "adapters": "weights", "quantization": "weights"}
+"""What is asked for by its own name and read by a collector that reads more."""
 
 _MARGIN_S = 10.0
 

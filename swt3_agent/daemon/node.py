@@ -19,7 +19,7 @@ from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import Config
 from swt3_agent.daemon.audit import AuditCollector
 from swt3_agent.daemon.breath import Breath
-from swt3_agent.daemon.collectors import Watched, watched_collectors
+from swt3_agent.daemon.collectors import READ_WITH, Watched, watched_collectors
 from swt3_agent.daemon.coverage_collector import watched_coverage
 from swt3_agent.daemon.delivery import Delivery
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
@@ -293,6 +293,7 @@ class Node:
         Raises UsageError for an unknown name, JournalError where nothing can be recorded.
         """
         known = {watched.collector.name: watched for watched in self.watched}
+        names = list(dict.fromkeys(READ_WITH.get(name, name) for name in names))
         for name in names:
             if name not in known:
                 raise UsageError(

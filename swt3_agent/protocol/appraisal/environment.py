@@ -79,7 +79,6 @@ def _appraise_power(reading: Evidence) -> Appraisal:
     claims = reading.claims
     unknown = _silent_gpus(claims)
     slowed: tuple[Reason, ...] = ()
-    capped: tuple[Reason, ...] = ()
     known: list[tuple[int, int]] = []  # headroom, draw
     for gpu in entries_claim(claims, "gpus"):
         draw, most, slowdowns = (
@@ -94,9 +93,6 @@ def _appraise_power(reading: Evidence) -> Appraisal:
         elif slowdowns:
             why = ", ".join(map(str, slowdowns))
             slowed += (Reason("GPU_SLOWED", f"GPU {_name(gpu)} is held down: {why}", _SLOWED),)
-        if gpu.get("power_capped") is True:
-            detail = f"GPU {_name(gpu)} is kept at its power limit, as is normal under full load"
-            capped += (Reason("GPU_POWER_CAPPED", detail),)
     headroom, watts = min(known, default=(1, 0))
     faults = slowed
     if headroom == 0:
@@ -114,7 +110,7 @@ def _appraise_power(reading: Evidence) -> Appraisal:
         reading.collector,
         "AI-ENV.2",
         (watts, headroom, int(bool(slowed))),
-        (*faults, *unknown, *capped),
+        (*faults, *unknown),
         root_of_trust=reading.root_of_trust,
         context=power_context(claims, watts, headroom, throttled=bool(slowed)),
         model_id="env-power-unknown",

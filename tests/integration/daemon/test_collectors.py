@@ -75,7 +75,8 @@ def test_what_is_collected_is_attested_and_shown(agent: AgentProcess) -> None:
     }
     assert minted["AI-MDL.6"]["ai_context"]["adapters"][0]["name"] == "polite"
     assert minted["AI-MDL.7"]["ai_context"]["method"] == "bf16"
-    shown = agent.cli("attest", "gpu").stdout
+    shown = agent.cli("attest", "nvlink", "gpu").stdout  # one reading, asked for by both names
+    assert shown.count("AI-HW.1 (") == 1
     assert "RECORDED     gpu nvlink (driver-reported)" in shown
     assert "8 GPUs, NV18 all-to-all through" in shown
     status = agent.cli("status").stdout
