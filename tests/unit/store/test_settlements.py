@@ -175,6 +175,9 @@ def test_a_settlement_that_does_not_fit_the_log_is_refused_whole(tmp_path: Path)
         fill(journal, MIXED)
         unfit = {
             "no receipt": settlement(journal, 0, 6, receipts=(Receipt(1), Receipt(4))),
+            "record 4 has no receipt": settlement(
+                journal, 0, 6, receipts=(Receipt(1),), withheld=(Withheld(2, 4, "A"),)
+            ),
             "not one that is sent on": settlement(
                 journal, 0, 6, receipts=tuple(Receipt(n) for n in (1, 2, 3, 4))
             ),

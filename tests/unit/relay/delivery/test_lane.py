@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -124,6 +125,28 @@ def test_what_must_stay_is_held_back_with_its_reason_and_the_rest_is_sent() -> N
     assert rig.sink.cursor == 5
 
 
+def test_what_cannot_be_read_is_held_back_and_the_rest_is_sent() -> None:
+    rig = Rig(4)
+    records = rig.log.records
+    records[0] = replace(records[0], payload=b'{"clearing_level":3}')
+    records[1] = replace(records[1], payload=records[1].payload[:-1])
+    records[2] = replace(records[2], provenance=b"\xff")
+    rig.run()
+    assert rig.ledger.taken == [3]
+    assert rig.sink.held == [Held(0, 3, "UNREADABLE")]
+
+
+def test_no_range_of_what_is_held_back_reaches_over_a_record_that_is_sent() -> None:
+    """So that a batch can be halved at any record."""
+    rig = Rig()
+    for number in range(6):
+        rig.log.add(applied_level=2 + number % 2)
+    rig.ledger.respond = lambda items: REFUSED if 3 in {item.seq for item in items} else None
+    rig.run()
+    assert rig.sink.held == [Held(seq, seq + 1, "LEVEL_RAISED") for seq in (0, 2, 4)]
+    assert (rig.ledger.taken, rig.refused) == ([1, 5], [3])
+
+
 def test_a_stretch_that_is_all_held_back_is_settled_without_a_post() -> None:
     rig = Rig()
     for _ in range(30):
@@ -208,6 +231,14 @@ def test_a_ledger_that_refuses_everything_stops_the_lane_before_all_is_put_aside
     rig.ledger.respond = lambda _items: None
     rig.run()
     assert len(rig.ledger.taken) == 200 - MOST_REFUSED_IN_A_ROW
+
+
+def test_many_refusals_with_deliveries_between_them_are_a_matter_of_the_records() -> None:
+    count = 4 * MOST_REFUSED_IN_A_ROW
+    rig = Rig(count, batch=2)
+    rig.ledger.respond = lambda items: REFUSED if any(item.seq % 2 for item in items) else None
+    rig.run()
+    assert rig.refused == list(range(1, count, 2))
 
 
 def test_a_lane_that_stopped_keeps_everything_and_goes_on_when_told() -> None:
