@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime, timezone
+from itertools import groupby
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
@@ -95,7 +96,8 @@ def _subject_lines(subjects: list[dict[str, Any]]) -> Iterator[str]:
         for period in subject["periods"]:
             state = period["state"]
             what = "not there" if state is None else _state(subject["kind"], state)
-            yield f"    {_span(period['first_ms'], period['until_ms'])}  {what}"
+            span = _span(period["first_ms"], period["until_ms"], begins=period["begins"])
+            yield f"    {span}  {what}"
             last = utc_text(period["last_ms"])
             yield f"      seen {period['readings']}×, last {last} in record {period['last_record']}"
 
@@ -119,16 +121,17 @@ def _state(kind: str, state: Mapping[str, Any]) -> str:
 def _together_lines(pairs: list[dict[str, Any]]) -> list[str]:
     if not pairs:
         return []
-    groups: dict[tuple[Any, ...], list[str]] = {}
+    groups: dict[tuple[str, str, str], list[str]] = {}
     for pair in pairs:
-        key = (pair["from_ms"], pair["to_ms"], pair["model"], pair["digest"])
+        span = _span(pair["from_ms"], pair["to_ms"], begins=pair["begins"])
+        key = (span, pair["model"], pair["digest"])
         groups.setdefault(key, []).append(pair["gpu"])
     lines = [
         "",
         "weights and GPUs on this node at the same time (not which process used which GPU)",
     ]
-    for (start, end, model, digest), gpus in groups.items():
-        lines.append(f"  {_span(start, end)}  {model} {digest[:_SHOWN]}…")
+    for (span, model, digest), gpus in groups.items():
+        lines.append(f"  {span}  {model} {digest[:_SHOWN]}…")
         lines += [f"    {gpu}" for gpu in gpus]
     return lines
 
@@ -147,21 +150,34 @@ def _procedure_lines(counts: list[dict[str, Any]], verdicts: list[dict[str, Any]
             state = period["state"]
             why = f" ({', '.join(state['reasons'])})" if state["reasons"] else ""
             of = f" {model}" if model else ""
-            since = utc_text(period["first_ms"])
+            since = _start(period["first_ms"], begins=period["begins"])
             yield f"    {state['verdict']}{of} since {since}{why}"
 
 
 def _event_lines(events: list[dict[str, Any]]) -> Iterator[str]:
     if not events:
         yield "  none"
-    for event in events:
-        subject = " ".join(dict.fromkeys((event["kind"], event["subject"] or "readings")))
-        yield f"  {utc_text(event['utc_ms'])}  {subject} {event['event']}, record {event['record']}"
+    for _, group in groupby(events, _but_for_its_subject):
+        alike = list(group)
+        event, subjects = alike[0], [one["subject"] for one in alike]
+        kind, what = event["kind"], f"{event['event']}, record {event['record']}"
+        who = " ".join(dict.fromkeys((kind, subjects[0] or "readings")))
+        if len(subjects) > 1:
+            who = f"{len(subjects)} {kind}s"
+        yield f"  {utc_text(event['utc_ms'])}  {who} {what}"
         if event["event"] == "unread":
             yield f"    {event['changes']['code']}"
         elif event["event"] in ("changed", "returned"):
             for key, (old, new) in event["changes"].items():
                 yield f"    {key}: {_value(old)} → {_value(new)}"
+        if len(subjects) > 1:
+            yield from (f"      {subject}" for subject in subjects)
+
+
+def _but_for_its_subject(event: dict[str, Any]) -> tuple[Any, ...]:
+    """A driver that is replaced changes every GPU at once: that is one thing to read."""
+    changes = event["changes"] if event["event"] in ("changed", "returned") else None
+    return event["record"], event["kind"], event["event"], changes
 
 
 def _value(value: Any) -> str:
@@ -181,8 +197,13 @@ def _notes(looked_at: Mapping[str, Mapping[str, int]]) -> Iterator[str]:
             )
 
 
-def _span(start_ms: int, end_ms: int | None) -> str:
-    return f"{utc_text(start_ms)} – {'now' if end_ms is None else utc_text(end_ms)}"
+def _span(start_ms: int, end_ms: int | None, *, begins: bool) -> str:
+    end = "now" if end_ms is None else utc_text(end_ms)
+    return f"{_start(start_ms, begins=begins)} – {end}"
+
+
+def _start(utc_ms: int, *, begins: bool) -> str:
+    return utc_text(utc_ms) if begins else f"{utc_text(utc_ms)} or before"
 
 
 def _count(text: str) -> int:

@@ -5,8 +5,7 @@ readings of each collector, as many as are asked for, and it says so where there
 """
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -25,6 +24,7 @@ NEWEST = 2000
 """Readings of each collector, and minted anchors, that are looked at where nobody says."""
 
 _PROCEDURES = "procedure"
+_BREATH = 64  # records read between two breaths
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,17 @@ class _MintedPayload(msgspec.Struct):
 
 
 def history(
-    journal: Journal, catalogue: Catalogue, evidence: EvidenceStore, question: Question
+    journal: Journal,
+    catalogue: Catalogue,
+    evidence: EvidenceStore,
+    question: Question,
+    breathe: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """The answer (docs/formats.md, "History").
+    """The answer (docs/formats.md, "History"); ``breathe`` is called between slices of the work.
 
     Raises UsageError ``NO_SUCH_MODEL``, ``NO_SUCH_GPU``, ``NO_SUCH_PROCEDURE``, JournalError.
     """
-    return _History(journal, catalogue, evidence, question).answer()
+    return _History(journal, catalogue, evidence, question, breathe).answer()
 
 
 def stopped_history(config: Config, question: Question) -> dict[str, Any]:
@@ -84,7 +88,9 @@ class _History:
         catalogue: Catalogue,
         evidence: EvidenceStore,
         question: Question,
+        breathe: Callable[[], None],
     ) -> None:
+        self._breathe = breathe
         self._journal = journal
         self._catalogue = catalogue
         self._evidence = evidence
@@ -144,9 +150,8 @@ class _History:
         kind, states_of = SUBJECTS[collector]
         timeline = Timeline(kind)
         known: dict[str, States] = {}  # the states in the last evidence file: it is often the same
-        for record in self._newest(
-            kind, self._catalogue.records_of(Kind.EVIDENCE, collector=collector)
-        ):
+        readings = self._catalogue.records_of(Kind.EVIDENCE, collector=collector)
+        for record in self._newest(timeline, readings):
             utc_ms = record.received_ns // 1_000_000
             try:
                 reading = msgspec.json.decode(record.payload, type=_EvidencePayload)
@@ -170,7 +175,7 @@ class _History:
         timeline = Timeline(_PROCEDURES)
         place: dict[str, int] = {}  # of an anchor among those of one evidence and procedure
         evidence = -1
-        for record in self._newest(_PROCEDURES, self._catalogue.records_of(Kind.MINTED)):
+        for record in self._newest(timeline, self._catalogue.records_of(Kind.MINTED)):
             try:
                 judged = msgspec.json.decode(record.provenance, type=_MintedProvenance)
                 anchor = msgspec.json.decode(record.payload, type=_MintedPayload)
@@ -190,16 +195,19 @@ class _History:
             timeline.see_one(subject, state, record.received_ns // 1_000_000, record.seq)
         return timeline
 
-    def _newest(self, kind: str, seqs: Sequence[int]) -> Iterator[Record]:
-        """The records to look at: from the last before ``since`` on, and not too many."""
-        first = 0
-        if self._question.since_ms is not None:
-            since_ns = self._question.since_ms * 1_000_000
-            first = bisect_left(seqs, since_ns, key=lambda seq: self._journal.read(seq).received_ns)
-            first = max(0, first - 1)
-        first = max(first, len(seqs) - self._question.newest)
-        self._looked_at[kind] = {"readings": len(seqs) - first, "of": len(seqs)}
-        return (self._journal.read(seq) for seq in seqs[first:])
+    def _newest(self, line: Timeline, seqs: Sequence[int]) -> Iterator[Record]:
+        """The newest records, as many as are looked at.
+
+        Not only those after ``since``: since when something has been so lies before it, and a clock
+        that was wrong for a while gives no order to search by.
+        """
+        newest = seqs[max(0, len(seqs) - self._question.newest) :]
+        self._looked_at[line.kind] = {"readings": len(newest), "of": len(seqs)}
+        line.cut = len(newest) < len(seqs)
+        for count, seq in enumerate(newest, 1):
+            if count % _BREATH == 0:
+                self._breathe()
+            yield self._journal.read(seq)
 
     def _procedures(self) -> list[dict[str, Any]]:
         """Anchors of each procedure, minted and relayed: how many, and when the last came."""
@@ -243,7 +251,9 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
         before: Mapping[str, object] | None = None  # the last state in which it was there
         for number, period in enumerate(periods):
             state, what = period.state, "changed"
-            if state is None:
+            if not period.begins:
+                what = ""  # nothing happened: there the readings begin
+            elif state is None:
                 what = "left"
             elif before is None:
                 what = "appeared"
@@ -255,7 +265,8 @@ def _events(line: Timeline) -> Iterator[dict[str, Any]]:
                 keys = [key for key in state if state[key] != old.get(key)]
                 changes = {key: [old.get(key), state[key]] for key in keys}
                 before = state
-            yield _event(line, name, what, period.first_ms, period.first_record, changes)
+            if what:
+                yield _event(line, name, what, period.first_ms, period.first_record, changes)
 
 
 def _event(

@@ -54,7 +54,7 @@ def operations(
         "custody": lambda: custody_view(node),
         "custody_rotate": lambda: rotate_custody(node),
         "history": lambda **question: history(
-            node.journal, node.catalogue, node.evidence, Question(**question)
+            node.journal, node.catalogue, node.evidence, Question(**question), node.breath
         ),
         "merkle": lambda date, fingerprint: merkle(node.days, date, fingerprint),
         "queue": lambda: queue_view(node),

@@ -24,7 +24,8 @@ class Period:
     """A subject in one state, seen from ``first_ms`` to ``last_ms`` (UTC) in ``readings`` readings.
 
     ``state`` None: it was not there. ``until_ms`` is when another state was first seen, None as
-    long as there is none.
+    long as there is none. ``begins`` False: it was so in the first reading that was looked at, and
+    may have been before.
     """
 
     state: State | None
@@ -34,6 +35,7 @@ class Period:
     last_record: int
     readings: int = 1
     until_ms: int | None = None
+    begins: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,13 @@ class Gap:
 
 @dataclass(slots=True)
 class Timeline:
-    """The periods of all subjects of one kind, from readings in the order of the log."""
+    """The periods of all subjects of one kind, from readings in the order of the log.
+
+    ``cut``: there are older readings, of which nothing is known here.
+    """
 
     kind: str
+    cut: bool = False
     periods: dict[str, list[Period]] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
     _in_gap: bool = False
@@ -61,6 +67,7 @@ class Timeline:
         self._in_gap = False
         for subject in [*states, *(known for known in self.periods if known not in states)]:
             self.see_one(subject, states.get(subject), utc_ms, record)
+        self.cut = False  # who comes later was not there in this one
 
     def see_one(self, subject: str, state: State | None, utc_ms: int, record: int) -> None:
         """What was seen of one subject; nothing is said of the others."""
@@ -72,7 +79,8 @@ class Timeline:
             return
         if periods:
             periods[-1].until_ms = utc_ms
-        periods.append(Period(state, utc_ms, record, utc_ms, record))
+        begins = bool(periods) or not self.cut
+        periods.append(Period(state, utc_ms, record, utc_ms, record, begins=begins))
 
     def miss(self, code: str, utc_ms: int, record: int) -> None:
         """A reading that did not come, or whose evidence is gone."""
@@ -152,13 +160,17 @@ SUBJECTS: Mapping[str, tuple[str, Callable[[Claims], States]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """A model and a GPU that were on the node at the same time; ``to_ms`` None: they still are."""
+    """A model and a GPU that were on the node at the same time; ``to_ms`` None: they still are.
+
+    ``begins`` False: perhaps longer than since ``from_ms``, where the readings begin.
+    """
 
     model: str
     digest: str
     gpu: str
     from_ms: int
     to_ms: int | None
+    begins: bool
 
 
 def together(models: Timeline, gpus: Timeline) -> list[Together]:
@@ -170,25 +182,26 @@ def together(models: Timeline, gpus: Timeline) -> list[Together]:
             if not isinstance(digest, str):
                 continue
             for gpu, gpu_periods in gpus.periods.items():
-                for start, end in _presences(gpu_periods):
-                    begin = max(period.first_ms, start)
+                for start, end, begins in _presences(gpu_periods):
+                    begin, began = max((period.first_ms, period.begins), (start, begins))
                     ends = [one for one in (period.until_ms, end) if one is not None]
                     if not ends or begin < min(ends):
                         to = min(ends) if ends else None
-                        found.append(Together(model, digest, gpu, begin, to))
+                        found.append(Together(model, digest, gpu, begin, to, began))
     return sorted(found, key=lambda one: (one.from_ms, one.model, one.gpu))
 
 
-def _presences(periods: list[Period]) -> list[tuple[int, int | None]]:
-    """From when to when a subject was there, in whatever state."""
-    spans: list[tuple[int, int | None]] = []
+def _presences(periods: list[Period]) -> list[tuple[int, int | None, bool]]:
+    """From when to when a subject was there, in whatever state, and whether it begins there."""
+    spans: list[tuple[int, int | None, bool]] = []
     for period in periods:
         if period.state is None:
             continue
         if spans and spans[-1][1] == period.first_ms:
-            spans[-1] = (spans[-1][0], period.until_ms)
+            start, _, begins = spans[-1]
+            spans[-1] = (start, period.until_ms, begins)
         else:
-            spans.append((period.first_ms, period.until_ms))
+            spans.append((period.first_ms, period.until_ms, period.begins))
     return spans
 
 

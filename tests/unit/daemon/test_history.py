@@ -199,22 +199,57 @@ def test_an_absent_source_means_that_its_subjects_left(log: Log) -> None:
     assert [one[2] for one in events(log.ask(gpu="GPU-1"))] == ["appeared", "left"]
 
 
-def test_since_keeps_what_was_in_force_then_and_tells_only_what_changed_after(log: Log) -> None:
+def test_since_tells_what_changed_after_and_of_what_was_in_force_then_when_it_began(
+    log: Log,
+) -> None:
+    log.gpus("GPU-1")
     for digest in (A, B, B, A):
         log.weights(digest)
-    answer = log.ask(model="llama", since_ms=3 * HOUR_MS + 1)
+    answer = log.ask(model="llama", since_ms=4 * HOUR_MS + 1)
     assert [one["changes"] for one in answer["events"]] == [{"digest": [B, A]}]
-    assert [one["state"]["digest"] for one in answer["subjects"][0]["periods"]] == [B, A]
-    assert answer["looked_at"]["model"] == {"readings": 2, "of": 4}
+    (subject,) = answer["subjects"]
+    in_force = [(one["state"]["digest"], one["first_ms"]) for one in subject["periods"]]
+    assert in_force == [(B, 3 * HOUR_MS), (A, 5 * HOUR_MS)]
+    assert [one["from_ms"] for one in answer["together"]] == [3 * HOUR_MS, 5 * HOUR_MS]
+    assert log.ask(gpu="GPU-1", since_ms=4 * HOUR_MS)["events"] == []  # it is known all the same
+
+
+def test_a_clock_that_was_wrong_for_a_while_hides_no_change(log: Log) -> None:
+    for digest in (A, A, A, B, B, B, B, B):
+        log.weights(digest)
+    hour, log.hour = log.hour, 0  # a start before the time was known
+    log.weights(B)
+    log.hour = hour
+    log.weights(B)
+    answer = log.ask(model="llama", since_ms=4 * HOUR_MS)
+    assert [one["changes"] for one in answer["events"]] == [{"digest": [A, B]}]
 
 
 def test_no_more_readings_are_looked_at_than_asked_for_and_that_is_said(log: Log) -> None:
     for number in range(20):
         log.weights(A if number < 15 else B)
-    answer = log.ask(model="llama", newest=5)
+        log.minted("AI-MDL.1", "PASS", number)
+    log.gpus("GPU-1")
+    answer = log.ask(newest=5)
     assert answer["looked_at"]["model"] == {"readings": 5, "of": 20}
-    assert [one["event"] for one in answer["events"]] == ["appeared"]
-    assert "the newest 5 of 20 readings" in "\n".join(history_lines(answer))
+    assert events(answer) == [("gpu", "GPU-1", "appeared")]  # what the others did is not known
+    begins = {one["name"]: one["periods"][0]["begins"] for one in answer["subjects"]}
+    assert begins == {"llama": False, "GPU-1": True, "AI-MDL.1": False}
+    assert [one["begins"] for one in answer["together"]] == [True]
+    text = "\n".join(history_lines(answer))
+    assert "the newest 5 of 20 readings" in text
+    assert "1970-01-01 16:00:00 UTC or before – now" in text
+    assert "PASS since 1970-01-01 16:00:00 UTC or before" in text
+
+
+def test_a_driver_that_is_replaced_is_one_change_to_read(log: Log) -> None:
+    log.gpus("GPU-1", "GPU-2", "GPU-3")
+    log.gpus("GPU-1", "GPU-2", "GPU-3", driver="580.2")
+    text = "\n".join(history_lines(log.ask()))
+    assert text.count("driver: 570.1 → 580.2") == 1
+    assert "3 gpus changed, record 1" in text
+    for gpu in ("GPU-1", "GPU-2", "GPU-3"):
+        assert f"      {gpu}" in text
 
 
 def test_an_empty_log_has_no_history(log: Log) -> None:
