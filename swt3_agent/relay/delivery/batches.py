@@ -123,7 +123,7 @@ def _batch_of(items: Sequence[Item]) -> Batch:
 def _item(record: Record, gate: Gate) -> Item | Held:
     """What is sent of ``record``, or that it is held back."""
     reason: str | None = None
-    with suppress(msgspec.MsgspecError):
+    with suppress(ValueError, RecursionError):  # no JSON, no UTF-8, or not a witness
         witness = _decode(record.payload)
         reason = gate.withheld(record.kind, record.provenance, witness.clearing_level)
         if reason is None:

@@ -39,7 +39,7 @@ class Gate:
         if provenance != self._said:
             try:
                 self._provenance = _decode(provenance)
-            except msgspec.MsgspecError:
+            except (ValueError, RecursionError):  # no JSON, no UTF-8, or of another shape
                 return UNREADABLE
             self._said = provenance
         if self._provenance.tenant != self._tenant:

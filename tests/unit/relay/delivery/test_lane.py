@@ -126,14 +126,15 @@ def test_what_must_stay_is_held_back_with_its_reason_and_the_rest_is_sent() -> N
 
 
 def test_what_cannot_be_read_is_held_back_and_the_rest_is_sent() -> None:
-    rig = Rig(4)
-    records = rig.log.records
-    records[0] = replace(records[0], payload=b'{"clearing_level":3}')
-    records[1] = replace(records[1], payload=records[1].payload[:-1])
-    records[2] = replace(records[2], provenance=b"\xff")
+    records = (rig := Rig(7)).log.records
+    payloads = b'{"clearing_level":3}', records[1].payload[:-1], b'{"\xff":"\xff"}', b"[" * 100_000
+    for seq, payload in enumerate(payloads):
+        records[seq] = replace(records[seq], payload=payload)
+    for seq, provenance in enumerate((b"{", b'{"tenant":"\xff"}'), start=len(payloads)):
+        records[seq] = replace(records[seq], provenance=provenance)
     rig.run()
-    assert rig.ledger.taken == [3]
-    assert rig.sink.held == [Held(0, 3, "UNREADABLE")]
+    assert rig.ledger.taken == [6]
+    assert rig.sink.held == [Held(0, 6, "UNREADABLE")]
 
 
 def test_no_range_of_what_is_held_back_reaches_over_a_record_that_is_sent() -> None:
