@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from swt3_agent.collect.attributes import read_attribute
 from swt3_agent.collect.clock import ClockState, read_clock
 from swt3_agent.protocol.checkpoint import node_id
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
@@ -93,8 +94,7 @@ class _Facts:
     def text(self, path: str, claim: str) -> str | None:
         """The file's text without surrounding space."""
         try:
-            with (self._root / path).open("rb") as file:
-                return file.read(_MOST_BYTES).decode("utf-8", "replace").strip()
+            return read_attribute(self._root / path, _MOST_BYTES)
         except OSError as error:
             self.unreadable[claim] = _why(error)
             return None

@@ -5,6 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from swt3_agent.collect.attributes import read_attribute
+
 _INPUT = re.compile(r"(temp|power)(\d{1,3})_(?:input|average)")
 _NUMBER = re.compile(r"-?\d{1,15}")
 _MOST_TEXT = 128  # bytes of an attribute
@@ -65,7 +67,7 @@ def _sensor(chip: Path, entry: Path, kind: str, number: str) -> Sensor:
         error = "the sensor reports a fault"
     else:
         try:
-            value = _parsed(_text(entry))
+            value = _parsed(read_attribute(entry, _MOST_TEXT))
         except OSError as failure:
             error = failure.strerror or "cannot be read"
         if value is None and error is None:
@@ -88,14 +90,9 @@ def _number(path: Path) -> int | None:
 
 def _optional(path: Path) -> str:
     try:
-        return _text(path)
+        return read_attribute(path, _MOST_TEXT)
     except OSError:
         return ""
-
-
-def _text(path: Path) -> str:
-    with path.open("rb") as file:
-        return file.read(_MOST_TEXT).decode("utf-8", "replace").strip()
 
 
 def _parsed(text: str) -> int | None:

@@ -8,6 +8,8 @@ import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from swt3_agent.collect.attributes import read_attribute
+
 NVIDIA, AMD, HABANA, AMAZON = "10de", "1002", "1da3", "1d0f"
 VENDORS = {NVIDIA: "NVIDIA", AMD: "AMD", HABANA: "Intel Gaudi", AMAZON: "AWS Neuron"}
 
@@ -111,13 +113,11 @@ def _device(entry: Path, vendor: str) -> PciDevice:
         address=entry.name,
         device=_identifier(entry, "device"),
         subsystem=":".join(subsystem),
-        driver=driver.resolve().name if driver.is_symlink() else None,
+        driver=driver.readlink().name if driver.is_symlink() else None,
         vendor=vendor,
     )
 
 
 def _identifier(entry: Path, name: str) -> str:
     """Hex digits without the "0x" in front."""
-    with (entry / name).open("rb") as file:
-        text = file.read(_MOST_TEXT).decode("ascii", "replace")
-    return text.strip().lower().removeprefix("0x")
+    return read_attribute(entry / name, _MOST_TEXT).lower().removeprefix("0x")

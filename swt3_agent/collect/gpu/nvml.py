@@ -7,7 +7,9 @@ a wedged driver must not wedge the agent, and pynvml cannot load another library
 import contextlib
 import ctypes
 import os
+import select
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -110,8 +112,15 @@ def _library_failure(error: OSError) -> Failure:
 
 
 def _end_with_parent() -> None:
-    """Be killed when the thread that started us ends: it waits for us, unless its agent ended."""
+    """Be killed when the thread that started us ends: it waits for us, unless its agent ended.
+
+    One that ended before we asked for that has left the other end of our output closed.
+    """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    output = select.poll()
+    output.register(1, 0)
+    if any(event & select.POLLERR for _, event in output.poll(0)):
+        sys.exit("nobody reads the report")
 
 
 def serve(arguments: Sequence[str], read: Read) -> int:

@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+from swt3_agent.collect.attributes import read_attribute
+
+_MOST_TEXT = 256  # bytes of an attribute
+
 
 def read_module(root: Path) -> dict[str, str | None]:
     """The loaded nvidia module as sysfs describes it; None for what is not there or not given."""
@@ -12,7 +16,7 @@ def read_module(root: Path) -> dict[str, str | None]:
 
 def _optional(path: Path) -> str | None:
     try:
-        return path.read_text(encoding="ascii", errors="replace").strip()
+        return read_attribute(path, _MOST_TEXT)
     except OSError:
         return None
 

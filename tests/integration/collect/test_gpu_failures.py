@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import shutil
 import subprocess
 import sys
@@ -193,6 +194,23 @@ def test_no_reader_outlives_an_agent_that_is_killed(machine: MachineMaker, drive
         reader = reader_of(process.pid)
         process.kill()
     reader.wait(20)
+
+
+def test_a_reader_whose_agent_was_gone_before_it_began_asks_nothing(
+    machine: MachineMaker, driver: Path
+) -> None:
+    stuck = machine("l40s").change("", init="hang")
+    command = [sys.executable, "-m", "swt3_agent.collect.gpu.reader", "--library", str(driver)]
+    environment = {**os.environ, MACHINE_VARIABLE: str(stuck.description)}
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            command, env=environment, stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (1, "nobody reads the report\n")
 
 
 def reader_of(agent: int) -> psutil.Process:

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ def test_a_sensor_that_cannot_be_read_is_named_with_its_reason(tmp_path: Path) -
     (chip / "temp1_input").mkdir()
     (sensor,) = read_sensors(tmp_path)
     assert (sensor.value, sensor.error) == (None, "Is a directory")
+
+
+def test_what_only_bears_the_name_of_an_attribute_keeps_nobody_waiting(tmp_path: Path) -> None:
+    chip = plug_in(tmp_path, 0, "coretemp", temp2_input=41000)
+    os.mkfifo(chip / "temp1_input")
+    os.mkfifo(chip / "temp1_label")
+    (chip / "device").unlink()
+    (chip / "device").symlink_to("device")
+    broken, good = read_sensors(tmp_path)
+    assert (broken.value, broken.label, broken.device) == (None, "temp1", "")
+    assert (good.value, good.device) == (41000, "")
 
 
 def test_other_attributes_are_no_sensors(tmp_path: Path) -> None:

@@ -82,6 +82,13 @@ def test_identifiers_are_read_within_bounds(machine: Machine) -> None:
     assert len(read_inventory(machine.root).gpus[0].device) < 64
 
 
+def test_a_driver_that_is_a_link_to_itself_is_no_crash(machine: Machine) -> None:
+    link = machine.pci("0000:18:00.0") / "driver"
+    link.unlink()
+    link.symlink_to("driver")
+    assert read_inventory(machine.root).gpus[0].driver == "driver"
+
+
 def test_a_virtual_function_is_part_of_a_device_that_is_counted_already(machine: Machine) -> None:
     (machine.pci("0000:2a:00.0") / "physfn").symlink_to(machine.pci("0000:18:00.0"))
     assert len(read_inventory(machine.root).gpus) == 7
