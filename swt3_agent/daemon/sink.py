@@ -43,13 +43,13 @@ class CatalogedJournal:
             return
         stored.add_done_callback(lambda done: _hand_on(cast("Future[Commit]", done), committed))
 
-    def last_batch(self, client: str) -> int | None:
-        """The highest batch number stored for ``client``."""
-        return self._catalogue.last_batch(client)
+    def last_batch(self, tenant: str, client: str) -> int | None:
+        """The highest batch number stored for ``client`` of ``tenant``."""
+        return self._catalogue.last_batch(tenant, client)
 
-    def find_batch(self, client: str, batch: int) -> Sequence[StoredRecord]:
+    def find_batch(self, tenant: str, client: str, batch: int) -> Sequence[StoredRecord]:
         """The records of that batch, in order."""
-        row = self._catalogue.find_batch(client, batch)
+        row = self._catalogue.find_batch(tenant, client, batch)
         if row is None:
             return ()
         records = self._journal.scan(row.first_seq, row.first_seq + row.total)

@@ -52,10 +52,13 @@ class RecordSink(Protocol):
         """
         ...
 
-    def last_batch(self, client: str) -> int | None:
-        """The highest batch number stored for ``client``; None when there is none."""
+    def last_batch(self, tenant: str, client: str) -> int | None:
+        """The highest batch number stored for ``client`` of ``tenant``; None when there is none.
+
+        Two tenants may have clients of one name: neither hears of the other's batches.
+        """
         ...
 
-    def find_batch(self, client: str, batch: int) -> Sequence[StoredRecord]:
+    def find_batch(self, tenant: str, client: str, batch: int) -> Sequence[StoredRecord]:
         """The records of that batch in order of ``seq``; empty when there is none."""
         ...

@@ -203,11 +203,11 @@ class Submissions:
         )
 
     def _ask_store(self, key: BatchKey) -> StoreAnswer:
-        client, batch = key
-        highest = self._sink.last_batch(client)
+        tenant, (client, batch) = self._rules.tenant, key
+        highest = self._sink.last_batch(tenant, client)
         if highest is None or batch > highest:
             return highest, ()
-        return highest, self._sink.find_batch(client, batch)
+        return highest, self._sink.find_batch(tenant, client, batch)
 
     def _looked_up(self, work: Work, key: BatchKey, lookup: "Future[StoreAnswer]") -> None:
         work.blocked = False
@@ -252,9 +252,8 @@ class Submissions:
         judgement = work.judgement
         rejections = judgement.rejections()
         self._counters.relayed += judgement.accepted
-        self._counters.quarantined += len(rejections) - judgement.dropped
+        self._counters.quarantined += len(rejections)
         self._counters.cleared += len(judgement.withheld)
-        self._counters.dropped += judgement.dropped
         for rejection in rejections:
             self._counters.rejected[Code(rejection.code)] += 1
         self._tell(work, work.respond(judgement, first_seq, rejections))

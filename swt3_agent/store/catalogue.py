@@ -26,7 +26,13 @@ from swt3_agent.store.fresh_batches import FreshBatches
 from swt3_agent.store.high_water import refuse_shorter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
-from swt3_agent.store.segment_index import FREQUENT, MAX_INTEGER, SegmentIndex, merge_run
+from swt3_agent.store.segment_index import (
+    FREQUENT,
+    MAX_INTEGER,
+    SegmentIndex,
+    merge_run,
+    producer,
+)
 from swt3_agent.telemetry import Event, fields
 
 __all__ = ["BatchRow", "Catalogue", "HeadEntry", "KindCount", "Rejection"]
@@ -109,24 +115,25 @@ class Catalogue:
                 found += index.find_fingerprint(number)
         return found
 
-    def find_batch(self, client: str, batch: int) -> BatchRow | None:
+    def find_batch(self, tenant: str, client: str, batch: int) -> BatchRow | None:
         """The stored batch, also when it was committed a moment ago; None where there is none."""
-        key = client, batch
+        key = producer(tenant, client), batch
         if abs(batch) > MAX_INTEGER:
             return None
         with self._lock, _failing():
-            run = self._file.find_batch(client, batch)
+            run = self._file.find_batch(*key)
             for index in self._in_memory():
                 run = _merge(run, index.batches.get(key))
             run = _merge(run, self._fresh.find(key, self._growing.next_seq))
         return None if run is None else self._batch_row(client, batch, run)
 
-    def last_batch(self, client: str) -> int | None:
+    def last_batch(self, tenant: str, client: str) -> int | None:
         """The highest batch number stored for ``client``; None where there is none."""
+        whose = producer(tenant, client)
         with self._lock, _failing():
-            numbers = [self._file.last_batch(client)]
-            numbers += [index.last_batches.get(client) for index in self._in_memory()]
-            numbers.append(self._fresh.last(client, self._growing.next_seq))
+            numbers = [self._file.last_batch(whose)]
+            numbers += [index.last_batches.get(whose) for index in self._in_memory()]
+            numbers.append(self._fresh.last(whose, self._growing.next_seq))
         return max((number for number in numbers if number is not None), default=None)
 
     def heads(self, newest: int | None = None) -> list[HeadEntry]:

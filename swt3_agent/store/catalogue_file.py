@@ -28,7 +28,7 @@ from swt3_agent.store.segment_index import (
     offset_of,
 )
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 IN_MEMORY = ":memory:"
 _SCHEMA = """
 CREATE TABLE meta (

@@ -27,6 +27,7 @@ MAX_INTEGER = 2**63 - 1
 class Provenance(msgspec.Struct, frozen=True, gc=False):
     """What the catalogue reads of a record's provenance."""
 
+    tenant: str = ""
     client: str | None = None
     batch: int | None = None
     verdict: str = ""
@@ -34,10 +35,10 @@ class Provenance(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def batch_key(self) -> tuple[str, int] | None:
-        """Client and batch, where the record came in one."""
+        """Producer and batch, where the record came in one."""
         if self.client is None or self.batch is None or abs(self.batch) > MAX_INTEGER:
             return None
-        return self.client, self.batch
+        return producer(self.tenant, self.client), self.batch
 
 
 class _Anchor(msgspec.Struct, gc=False):
@@ -69,6 +70,11 @@ def read_provenance(provenance: bytes) -> Provenance:
         return _NOTHING
 
 
+def producer(tenant: str, client: str) -> str:
+    """Whose batches are numbered together: clients of two tenants may have the same name."""
+    return f"{tenant}:{client}"  # a tenant has no colon (docs/protocol.md 1.4)
+
+
 class SegmentIndex:
     """Index over the records of one segment so far; ``next_seq`` is the one it waits for."""
 
@@ -78,9 +84,9 @@ class SegmentIndex:
         self.fingerprints: list[list[int]] = [[] for _ in range(BUCKETS)]
         """For each bucket: fingerprint << 16 | offset of the record in the segment."""
         self.batches: dict[tuple[str, int], tuple[int, int]] = {}
-        """(client, batch): records [first, end)."""
+        """(producer, batch): records [first, end)."""
         self.last_batches: dict[str, int] = {}
-        """client: its highest batch."""
+        """producer: its highest batch."""
         self.notes: dict[int, int] = {}
         """Checkpoint notes: seq, and the size that they state."""
         self.quotes: list[tuple[int, int]] = []

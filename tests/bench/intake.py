@@ -77,10 +77,10 @@ class _JournalSink:
         assert not withheld, "these anchors are clear at the level of this benchmark"
         return cast("Future[Commit]", self._journal.append(drafts))
 
-    def last_batch(self, client: str) -> int | None:
+    def last_batch(self, tenant: str, client: str) -> int | None:
         return None
 
-    def find_batch(self, client: str, batch: int) -> tuple[StoredRecord, ...]:
+    def find_batch(self, tenant: str, client: str, batch: int) -> tuple[StoredRecord, ...]:
         return ()
 
 

@@ -30,8 +30,8 @@ def test_a_listener_is_a_tenant(tmp_path: Path) -> None:
     with configured(tmp_path, listeners=[listener]) as agent:
         with IntakeConnection(agent.intake) as ours, IntakeConnection(theirs) as others:
             assert ours.ask(submit("LOCAL", 1))["accepted"] == 1
-            stored = others.ask(submit("OTHER", 2))
-            strange = others.ask(submit("LOCAL", 3))
+            stored = others.ask(submit("OTHER", 1))  # of a client with the same name
+            strange = others.ask(submit("LOCAL", 2))
             signed = ours.ask({"op": "sign", "id": "1", "payload": "c059eb5938c0"})
             unsigned = others.ask({"op": "sign", "id": "1", "payload": "c059eb5938c0"})
         records = agent.records()

@@ -49,13 +49,13 @@ class ListSink:
             self._changed.notify()
         return future
 
-    def last_batch(self, client: str) -> int | None:
-        return max((batch for who, batch, _ in self._batches() if who == client), default=None)
+    def last_batch(self, tenant: str, client: str) -> int | None:
+        whose = tenant, client
+        return max((batch for who, batch, _ in self._batches() if who == whose), default=None)
 
-    def find_batch(self, client: str, batch: int) -> Sequence[StoredRecord]:
-        return [
-            record for who, number, record in self._batches() if (who, number) == (client, batch)
-        ]
+    def find_batch(self, tenant: str, client: str, batch: int) -> Sequence[StoredRecord]:
+        wanted = (tenant, client), batch
+        return [record for *key, record in self._batches() if tuple(key) == wanted]
 
     def stall(self) -> None:
         with self._changed:
@@ -76,12 +76,13 @@ class ListSink:
     def payloads(self, kind: Kind) -> list[bytes]:
         return [payload for was, _, payload in self.records if was is kind]
 
-    def _batches(self) -> list[tuple[str, int, StoredRecord]]:
+    def _batches(self) -> list[tuple[tuple[str, str], int, StoredRecord]]:
         found = []
         for seq, (kind, provenance, _) in enumerate(self.records):
             said = json.loads(provenance)
             if "client" in said:
-                found.append((said["client"], said["batch"], StoredRecord(seq, kind, provenance)))
+                whose = said["tenant"], said["client"]
+                found.append((whose, said["batch"], StoredRecord(seq, kind, provenance)))
         return found
 
     def _run(self) -> None:

@@ -16,7 +16,10 @@ from swt3_agent.store.journal import Draft, Journal
 def records_of(thread: int, batch: int) -> list[Draft]:
     """The batch, from its numbers alone, so that the test can make it again."""
     count = 1 + (thread * 7 + batch * 13) % 40
-    provenance = b'{"batch":%d,"client":"%d","listener":"intake"}' % (batch, thread)
+    provenance = b'{"batch":%d,"client":"%d","listener":"intake","tenant":"LOCAL"}' % (
+        batch,
+        thread,
+    )
     return [
         Draft(Kind.RELAYED, provenance, b"%d/%d/%d " % (thread, batch, index) * (1 + index * 9))
         for index in range(count)

@@ -66,10 +66,10 @@ def test_a_batch_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     ):
         for thread in range(THREADS):
             heard = [batch for _, _, number, batch in acknowledged if number == thread]
-            stored = catalogue.last_batch(str(thread))
+            stored = catalogue.last_batch("LOCAL", str(thread))
             last = -1 if stored is None else stored  # it may not have had its turn yet
             assert last >= max(heard, default=-1)
             for batch in range(last + 1):
-                row = catalogue.find_batch(str(thread), batch)
+                row = catalogue.find_batch("LOCAL", str(thread), batch)
                 assert row is not None
                 assert row.total == len(records_of(thread, batch))

@@ -18,12 +18,13 @@ from tests.unit.store.conftest import OpenJournal
 from tests.unit.store.records import draft
 
 CLIENT = "0f8fad5b-d9cb-469f-a165-70867728950e"
+TENANT = "LOCAL"
 
 
 def anchor(fingerprint: str, procedure: str = "AI-INF.1", **provenance: object) -> Draft:
     payload = {"procedure_id": procedure, "anchor_fingerprint": fingerprint, "factor_a": 1}
     kind = Kind.MINTED if "verdict" in provenance else Kind.RELAYED
-    return draft(json.dumps(payload), kind, **provenance)
+    return draft(json.dumps(payload), kind, **{"tenant": TENANT, **provenance})
 
 
 def batch(number: int, count: int, client: str = CLIENT, first: int = 0) -> list[Draft]:
@@ -34,6 +35,7 @@ def rejected(number: int, index: int) -> Draft:
     return draft(
         "nonsense",
         Kind.QUARANTINE,
+        tenant=TENANT,
         client=CLIENT,
         batch=number,
         index=index,
@@ -99,13 +101,28 @@ def test_a_batch_is_known_the_moment_it_is_durable(open_journal: OpenJournal) ->
     with Catalogue.open(None, journal) as catalogue:
         for number in range(20):
             first = put(journal, *batch(number, 5))
-            row = catalogue.find_batch(CLIENT, number)
+            row = catalogue.find_batch(TENANT, CLIENT, number)
             assert row == BatchRow(CLIENT, number, first, 5, 5, ())
-            assert catalogue.last_batch(CLIENT) == number
-        assert catalogue.find_batch(CLIENT, 20) is None
-        assert catalogue.find_batch("another", 3) is None
-        assert catalogue.last_batch("another") is None
-        assert catalogue.find_batch(CLIENT, 2**80) is None
+            assert catalogue.last_batch(TENANT, CLIENT) == number
+        assert catalogue.find_batch(TENANT, CLIENT, 20) is None
+        assert catalogue.find_batch(TENANT, "another", 3) is None
+        assert catalogue.last_batch(TENANT, "another") is None
+        assert catalogue.find_batch(TENANT, CLIENT, 2**80) is None
+
+
+def test_clients_of_one_name_but_two_tenants_have_batches_of_their_own(
+    journal_dir: Path, open_journal: OpenJournal
+) -> None:
+    journal = open_journal()
+    path = journal_dir / "catalogue.db"
+    with Catalogue.open(path, journal) as catalogue:
+        put(journal, *batch(7, 2))
+        assert catalogue.find_batch("OTHER", CLIENT, 7) is None
+        assert catalogue.last_batch("OTHER", CLIENT) is None
+        put(journal, anchor("aaaaaaaaaaaa", tenant="OTHER", client=CLIENT, batch=7))
+        catalogue.catch_up()
+        theirs = catalogue.find_batch("OTHER", CLIENT, 7)
+        assert theirs == BatchRow(CLIENT, 7, 2, 1, 1, ())
 
 
 def test_a_batch_is_known_after_a_restart_with_what_was_refused_of_it(
@@ -129,13 +146,13 @@ def test_a_batch_is_known_after_a_restart_with_what_was_refused_of_it(
         one, two = batch(7, 2)
         put(journal, one, rejected(7, 1), two, rejected(7, 3))
         put(journal, *batch(8, 1))
-        assert catalogue.find_batch(CLIENT, 7) == expected
+        assert catalogue.find_batch(TENANT, CLIENT, 7) == expected
         catalogue.catch_up()
-        assert catalogue.find_batch(CLIENT, 7) == expected
+        assert catalogue.find_batch(TENANT, CLIENT, 7) == expected
     journal.close()
     with Catalogue.open(path, open_journal()) as catalogue:
-        assert catalogue.find_batch(CLIENT, 7) == expected
-        assert catalogue.last_batch(CLIENT) == 8
+        assert catalogue.find_batch(TENANT, CLIENT, 7) == expected
+        assert catalogue.last_batch(TENANT, CLIENT) == 8
 
 
 def test_heads_pair_notes_with_their_quotes(open_journal: OpenJournal) -> None:
@@ -231,8 +248,11 @@ def answers(catalogue: Catalogue) -> list[object]:
     crossing = (SEGMENT_RECORDS - 1) // 500
     return [
         *(catalogue.find_fingerprint(f"{n:012x}") for n in (0, 3, 65_534, 65_535, 66_000, 10**9)),
-        *(catalogue.find_batch(CLIENT, number) for number in (0, 3, crossing, crossing + 1, 10**6)),
-        catalogue.last_batch(CLIENT),
+        *(
+            catalogue.find_batch(TENANT, CLIENT, number)
+            for number in (0, 3, crossing, crossing + 1, 10**6)
+        ),
+        catalogue.last_batch(TENANT, CLIENT),
         catalogue.heads(),
         catalogue.kinds(),
         catalogue.verdicts(),
@@ -341,7 +361,7 @@ def test_catching_up_at_any_moment_gives_what_one_look_at_the_end_gives(
             put(journal, *(anchor(f"{value:012x}", client=CLIENT, batch=number) for value in step))
             if sum(step) % 2:
                 catalogue.catch_up()
-            row = catalogue.find_batch(CLIENT, number)
+            row = catalogue.find_batch(TENANT, CLIENT, number)
             assert row is not None
             assert row.total == len(step)
         flat = [value for step in plan for value in step]
@@ -354,6 +374,6 @@ def test_a_client_is_forgotten_once_its_batches_are_indexed() -> None:
     fresh = FreshBatches()
     for seq, client in enumerate("ab"):
         fresh.note(seq, [[draft("{}", client=client, batch=5 + seq)]])
-    assert (fresh.last("a", 0), fresh.last("b", 0)) == (5, 6)
-    assert (fresh.last("a", 1), fresh.last("b", 1)) == (None, 6)
-    assert fresh.find(("a", 5), 1) is None
+    assert (fresh.last(":a", 0), fresh.last(":b", 0)) == (5, 6)
+    assert (fresh.last(":a", 1), fresh.last(":b", 1)) == (None, 6)
+    assert fresh.find((":a", 5), 1) is None
