@@ -95,7 +95,7 @@ class WeightsCollector:
             "problems": [problem.as_json() for problem in found.problems],
             "manifest": found.manifest and found.manifest.as_json(),
             "approved_files": _approved_files(model, found.measured),
-            **_header_claims(found.measured, found.problems),
+            **_header_claims(found.measured, found.problems, deadline),
             "adapters": adapter_claims(
                 base, found.measured, model.adapters, measure, _names(model, base, found.measured)
             ),
@@ -131,7 +131,7 @@ def _approved_files(model: ModelSpec, measured: MeasuredFiles | None) -> list[di
 
 
 def _header_claims(
-    measured: MeasuredFiles | None, problems: Sequence[Problem]
+    measured: MeasuredFiles | None, problems: Sequence[Problem], deadline: float
 ) -> dict[str, object]:
     """``headers`` and ``quantization``: of the model's own weights, not those of its adapters."""
     if measured is None:
@@ -140,7 +140,11 @@ def _header_claims(
     headers: dict[str, Header] = {}
     broken: list[Problem] = []
     adapters = [name for name in adapter_directories(measured) if name != "."]
-    for path in measured.weights()[:MOST_HEADERS]:
+    weights = measured.weights()
+    for number, path in enumerate(weights):
+        if number == MOST_HEADERS or time.monotonic() > deadline:
+            broken.append(_unread_headers(len(weights) - number, len(weights)))
+            break
         header = measured.header(path)
         of_adapter = any(within(path, directory) for directory in adapters)
         if isinstance(header, Problem):
@@ -159,6 +163,15 @@ def _header_claims(
         elif document is not None:
             documents[name] = document
     return {"headers": listed, "quantization": quantization_claims(documents, headers, broken)}
+
+
+def _unread_headers(unread: int, weights: int) -> Problem:
+    return Problem(
+        "HEADERS_UNREAD",
+        f"{unread} of {weights} weight files were not looked into: they are more than "
+        f"{MOST_HEADERS}, or the time of the reading was over",
+        "name the directory of one model only, and see whether its disk is slow",
+    )
 
 
 def _names(model: ModelSpec, base: Path, measured: MeasuredFiles | None) -> ModelNames:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from swt3_agent.collect import weights
 from swt3_agent.collect.adapters import AdapterSpec
 from swt3_agent.collect.measure import measure_model, model_digest
 from swt3_agent.collect.model_files import Problem
@@ -126,3 +127,19 @@ def test_what_is_known_before_it_is_read_names_every_reference(model: Path) -> N
     text = json.dumps(claims)
     assert "cd" * 32 in text
     assert "ef" * 32 in text
+
+
+def test_headers_that_were_not_read_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What nobody looked into bears no method out."""
+    monkeypatch.setattr(weights, "MOST_HEADERS", 1)
+    for name in ("a", "b"):
+        content = safetensors({"w": ("BF16", (2,)), name: ("BF16", (2,))})
+        (tmp_path / f"{name}.safetensors").write_bytes(content)
+    reading = WeightsCollector([ModelSpec("m", tmp_path)]).collect()
+    claims: Any = reading.claims
+    (model,) = claims["models"]
+    assert len(model["headers"]) == 1
+    assert model["quantization"]["method"] is None
+    assert [found["code"] for found in model["quantization"]["unknown"]] == ["HEADERS_UNREAD"]
