@@ -1,6 +1,7 @@
 """Settings that were read, put together into the Config that the agent runs by."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -36,11 +37,14 @@ def assembled(
     merged: Merged,
     environ: Mapping[str, str],
     source: str,
-    profile: Profile | None,
+    profiles: Sequence[Profile],
     ignored: tuple[str, ...],
     findings: Findings,
 ) -> Config:
-    """The settings in force, and to ``findings`` what is wrong with them together."""
+    """The settings in force, and to ``findings`` what is wrong with them together.
+
+    ``profiles``: the one in force first, then others whose demands hold as well.
+    """
     agent = settings.agent
     ledger = _ledger(settings, merged, environ, findings)
     level = clearing_level(settings, merged, has_ledger=ledger is not None, findings=findings)
@@ -58,7 +62,7 @@ def assembled(
         tenant=settings.tenant_id,
         clearing_level=level,
         agent_id=settings.agent_id,
-        profile=None if profile is None else profile.name,
+        profile=profiles[0].name if profiles else None,
         ledger=ledger,
         signing=signing,
         labels=Labels(**{name: getattr(settings, name) for name in Labels.__slots__}),
@@ -74,7 +78,7 @@ def assembled(
         required=Required(
             procedures=settings.policy.required_procedures,
             attestation_freshness=settings.hardware.attestation_freshness,
-            cadence=_cadence(settings, profile),
+            cadence=_cadence(settings, profiles),
         ),
         state_dir=Path(agent.state_dir).absolute(),  # verbs find the daemon from any directory
         socket=Path(agent.socket).absolute(),
@@ -173,18 +177,13 @@ def _intervals(settings: FileSettings, merged: Merged, findings: Findings) -> In
     return intervals
 
 
-def _cadence(settings: FileSettings, profile: Profile | None) -> Cadence:
-    """The profile's, or the shorter one that the file asks for."""
-    base = Cadence()
-    if profile is not None:
-        base = Cadence(**msgspec.structs.asdict(profile.facts.cadence))
+def _cadence(settings: FileSettings, profiles: Sequence[Profile]) -> Cadence:
+    """The shortest that profiles and file ask for; without a profile, at most the default."""
+    bounds = [msgspec.structs.asdict(profile.facts.cadence) for profile in profiles]
+    bounds = bounds or [dataclasses.asdict(Cadence())]
     asked = msgspec.structs.asdict(settings.agent.cadence)
-    return Cadence(
-        **{
-            name: getattr(base, name) if seconds is None else min(seconds, getattr(base, name))
-            for name, seconds in asked.items()
-        }
-    )
+    bounds.append({name: seconds for name, seconds in asked.items() if seconds is not None})
+    return Cadence(**{name: min(one[name] for one in bounds if name in one) for name in asked})
 
 
 def _check_files(settings: FileSettings, findings: Findings) -> None:

@@ -42,8 +42,8 @@ def _hold(
     last_layer, last = said[-1]
     if held != last and path != "policy.required_procedures":  # lists add up, without a word
         findings.warn(f"{path}: {last_layer.name} cannot loosen it, so {held} holds")
-        setter = next(layer for layer, value in said if value == held)
-        merged.origins[path] = setter.origins.get(path, setter.name)
+    setter = next((layer for layer, value in reversed(said) if value == held), last_layer)
+    merged.origins[path] = setter.origins.get(path, setter.name)
     merged.document.setdefault(section, {})[key] = held
 
 

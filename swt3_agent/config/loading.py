@@ -1,6 +1,6 @@
 """From files, profile and environment to the settings in force."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -72,17 +72,18 @@ def examine(
         file = DEFAULT_FILE
     own = [] if file is None else file_layers(file, findings)
     above = environment_layer(environ, findings)
-    named, by = _named_profile(profile, environ, own)
-    chosen = _chosen_profile(named, findings)
-    layers = [*own[:-1], *_profile_layer(chosen, findings), *own[-1:], above]
+    named = _named_profiles(profile, environ, own)
+    profiles = _loaded_profiles(named, findings)
+    in_profiles = [_profile_layer(one, findings) for one in profiles]
+    layers = [*own[:-1], *in_profiles[:1], *own[-1:], above]
     merged = merge(layers)
-    if chosen is not None:
-        merged.document["profile"] = chosen.name
+    for name, by in named[:1]:
+        merged.document["profile"] = name
         merged.origins["profile"] = by
     if environ.get("SWT3_MODE") == "cloud" and "endpoint" not in merged.document:
         merged.document["endpoint"] = DEFAULT_ENDPOINT
         merged.origins["endpoint"] = "SWT3_MODE"
-    raise_to_floors(merged, layers, findings)
+    raise_to_floors(merged, [*in_profiles[1:], *layers], findings)
     resolve_secrets(merged, environ, findings)
     settings = msgspec.convert(
         cleaned(merged.document, FileSettings, "the environment", findings), FileSettings
@@ -90,7 +91,7 @@ def examine(
     ignored = ignored_keys(own)
     check_settings(settings, findings)
     source = "defaults" if file is None else str(file)
-    config = assembled(settings, merged, environ, source, chosen, ignored, findings)
+    config = assembled(settings, merged, environ, source, profiles, ignored, findings)
     return Examination(
         None if findings.problems else config,
         tuple(findings.problems),
@@ -103,28 +104,38 @@ def examine(
     )
 
 
-def _named_profile(
+def _named_profiles(
     argument: str | None, environ: Mapping[str, str], own: list[Layer]
-) -> tuple[str | None, str]:
-    """The name of the profile to hold to, and who said it."""
+) -> list[tuple[str, str]]:
+    """The profiles that are named and by whom, the strongest word first, each once."""
     in_files = [(layer.document.pop("profile", None), layer.name) for layer in reversed(own)]
     said = [(argument, "--profile"), (environ.get("SWT3_PROFILE"), "SWT3_PROFILE"), *in_files]
-    return next(((name, by) for name, by in said if name), (None, "default"))
+    named: dict[str, str] = {}
+    for name, by in said:
+        if name:
+            named.setdefault(name, by)
+    return list(named.items())
 
 
-def _chosen_profile(name: str | None, findings: Findings) -> Profile | None:
-    if name is None:
-        return None
-    try:
-        return load_profile(name)
-    except ConfigError as error:
-        findings.take(error, "profile")
-        return None
+def _loaded_profiles(named: Sequence[tuple[str, str]], findings: Findings) -> list[Profile]:
+    """The profile that is in force, and those that it displaced: their floors hold as well, or a
+    variable would do away with what a file demands."""
+    loaded = []
+    for name, by in named:
+        try:
+            loaded.append(load_profile(name))
+        except ConfigError as error:
+            findings.take(error, "profile")
+            continue
+        if name != named[0][0]:
+            findings.warn(
+                f"profile: {named[0][1]} names {named[0][0][:64]}, and what {name} ({by}) demands"
+                " holds as well"
+            )
+    return loaded
 
 
-def _profile_layer(profile: Profile | None, findings: Findings) -> list[Layer]:
-    if profile is None:
-        return []
+def _profile_layer(profile: Profile, findings: Findings) -> Layer:
     name = f"profile {profile.name}"
     document = read_aliases(profile.document, name, findings)
-    return [Layer(name, cleaned(document, FileSettings, name, findings))]
+    return Layer(name, cleaned(document, FileSettings, name, findings))

@@ -1,8 +1,12 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from swt3_agent.config import load_config
+from swt3_agent.config import examine, load_config, load_profile, profile_names
 from tests.unit.config.support import loaded, refused
 
 SIGNED = {
@@ -119,3 +123,116 @@ def test_published_words_that_the_schema_lacks_are_read_strictly(tmp_path: Path)
     text = "hardware: {allowed_methods: [tpm2, sgx]}\ntrust_mesh: {mode: standard}\n"
     config = loaded(tmp_path, text)
     assert len(config.warnings) == 2
+
+
+def test_naming_another_profile_takes_no_floor_away(tmp_path: Path) -> None:
+    """Of several that are named one brings the settings, and all of them their demands."""
+    error = refused(tmp_path, "profile: defense-govcon\n", **SIGNED, SWT3_PROFILE="minimal")
+    assert error.code == "CONFIG_FLOOR"
+    assert "defense-govcon" in error.message
+    error = refused(tmp_path, "profile: owasp-agentic-top10\n", SWT3_PROFILE="minimal")
+    assert error.code == "CONFIG_REQUIRED"
+    assert "profile owasp-agentic-top10 requires it" in error.message
+    error = refused(tmp_path, "profile: defense-govcom\n", **SIGNED, SWT3_PROFILE="minimal")
+    assert error.code == "CONFIG_PROFILE"
+
+
+def test_of_two_profiles_the_stronger_word_is_in_force_and_both_hold(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("profile: owasp-agentic-top10\n")
+    config = loaded(
+        tmp_path,
+        "extends: base.yaml\nprofile: multi-silicon\n",
+        **SIGNED,
+        SWT3_PROFILE="nist-ai-rmf",
+    )
+    assert config.profile == "nist-ai-rmf"
+    assert config.required.attestation_freshness == 1800
+    assert {"AI-GRD.1", "AI-HW.1", "AI-TOOL.1"} <= set(config.required.procedures)
+    assert config.required.cadence.inference == 86_400
+    assert config.required.cadence.review == 90 * 86_400
+    assert "multi-silicon" in " ".join(config.warnings)
+
+
+POLICIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "require_signing": st.booleans(),
+        "require_agent_id": st.booleans(),
+        "require_jurisdiction": st.booleans(),
+        "min_clearing_level": st.integers(0, 3),
+        "required_procedures": st.lists(st.sampled_from(["AI-INF.1", "AI-HW.1", "AI-MDL.1"])),
+    },
+)
+HARDWARE = st.fixed_dictionaries(
+    {},
+    optional={
+        "require_attestation": st.booleans(),
+        "attestation_freshness": st.floats(2, 7200),
+    },
+)
+FILES = st.fixed_dictionaries(
+    {},
+    optional={
+        "policy": POLICIES | st.none(),
+        "hardware": HARDWARE | st.none(),
+        "clearing_level": st.integers(0, 3) | st.none(),
+        "profile": st.sampled_from(profile_names()) | st.none(),
+        "endpoint": st.just("https://ledger.example.com"),
+    },
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    files=st.lists(FILES, min_size=1, max_size=3),
+    named=st.sampled_from([None, *profile_names()]),
+    argument=st.sampled_from([None, *profile_names()]),
+    environ=st.fixed_dictionaries(
+        {},
+        optional={
+            "SWT3_CLEARING_LEVEL": st.sampled_from("0123"),
+            "SWT3_MODE": st.sampled_from(["local", "cloud"]),
+            "SWT3_DSN": st.just("https://axm_k@ledger.example.com/T"),
+            **{name: st.just(value) for name, value in SIGNED.items()},
+        },
+    ),
+)
+def test_nothing_that_is_set_above_lowers_a_floor(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: list[dict[str, Any]],
+    named: str | None,
+    argument: str | None,
+    environ: dict[str, str],
+) -> None:
+    directory = tmp_path_factory.mktemp("floors")
+    for number, document in enumerate(files):
+        below = {"extends": f"{number + 1}.yaml"} if number + 1 < len(files) else {}
+        (directory / f"{number}.yaml").write_text(yaml.safe_dump({**document, **below}))
+    if named is not None:
+        environ = {**environ, "SWT3_PROFILE": named}
+    found = examine(environ, directory / "0.yaml", argument)
+    profiles = [name for name in (argument, named, *(one.get("profile") for one in files)) if name]
+    sources = [*files, *(load_profile(name).document for name in profiles)]
+    policies = [source.get("policy") or {} for source in sources]
+    hardware = [source.get("hardware") or {} for source in sources]
+    floor = max([0, *(policy.get("min_clearing_level", 0) for policy in policies)])
+    for flag in ("require_signing", "require_agent_id", "require_jurisdiction"):
+        asked = any(policy.get(flag) for policy in policies)
+        key = flag.removeprefix("require_").replace("signing", "signing_key")
+        lacking = key in {lack.key for lack in found.lacks}
+        assert lacking == (asked and f"SWT3_{key.upper()}" not in environ)
+    if found.config is None:
+        assert {problem.code for problem in found.problems} <= {"CONFIG_FLOOR", "CONFIG_VALUE"}
+        return
+    assert found.config.clearing_level >= floor
+    required = found.config.required
+    for policy in policies:
+        assert set(policy.get("required_procedures", ())) <= set(required.procedures)
+    for section in hardware:
+        assert required.attestation_freshness <= section.get("attestation_freshness", 1e9)
+        if section.get("require_attestation"):
+            assert found.settings.hardware.require_attestation
+    for name in profiles:
+        facts = load_profile(name).facts.cadence
+        assert required.cadence.inference <= facts.inference
+        assert required.cadence.review <= facts.review
