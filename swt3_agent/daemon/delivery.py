@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from swt3_agent.config import Ledger
@@ -89,7 +89,10 @@ class Delivery:
     @property
     def state(self) -> DeliveryState:
         """How it stands now."""
-        return self._state
+        state = self._state
+        if state.lane is LaneState.IDLE and self._lane.is_sending:
+            return replace(state, lane=LaneState.SENDING)
+        return state
 
     def start(self) -> None:
         """Begin to send."""

@@ -77,11 +77,12 @@ class Lane:
         self._answered: tuple[Batch, tuple[Answer, ...]] | None = None
         self._read_to = 0
         self._refused_in_a_row = 0
+        self._is_sending = False
 
     @property
-    def batch_records(self) -> int:
-        """Most records of a batch."""
-        return self._limits.records
+    def is_sending(self) -> bool:
+        """Whether a batch is under way; any thread may ask."""
+        return self._is_sending
 
     def resume(self) -> None:
         """Somebody says that what hindered is mended."""
@@ -107,7 +108,11 @@ class Lane:
         batch = self._todo[0]
         if not batch.items:
             return self._settle(())
-        outcome = await ledger.post(batch.body(), batch.items)
+        self._is_sending = True
+        try:
+            outcome = await ledger.post(batch.body(), batch.items)
+        finally:
+            self._is_sending = False
         if isinstance(outcome, Settled):
             self._refused_in_a_row = 0
             self._size = min(self._limits.size, self._size + self._limits.size // _GROWTH)

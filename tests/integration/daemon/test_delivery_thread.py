@@ -136,6 +136,7 @@ def test_stopping_gives_a_post_under_way_up_and_sends_it_again_the_next_time(roo
         first = room.delivery(ledger)
         first.start()
         ledger.await_posts(1)
+        assert first.state.lane is LaneState.SENDING
         first.stop()
         assert room.settlements.cursor == 0
         second = room.delivery(ledger)
