@@ -107,6 +107,34 @@ def test_it_waits_as_long_as_custody_does_not_keep_what_was_removed(room: Room) 
             delivery.stop()
 
 
+def test_a_log_that_cannot_be_read_for_a_while_loses_nothing(room: Room) -> None:
+    with Ledger() as ledger:
+        delivery = room.delivery(ledger)
+        wanted = room.add(3)
+        [segment] = [file for file in (room.root / "journal").iterdir() if file.stat().st_size]
+        sound = segment.read_bytes()
+        at = sound.index(wanted[1].encode())
+        overwrite(segment, at, b"?")
+        delivery.start()
+        try:
+            await_that(lambda: delivery.state.lane is LaneState.BACKING_OFF)
+            assert delivery.state.fault is not None
+            assert delivery.state.fault.remedy
+            assert ledger.posts == []
+            overwrite(segment, at, sound[at : at + 1])
+            delivery.resume()
+            ledger.await_records(wanted)
+            await_that(lambda: delivery.state.fault is None)
+        finally:
+            delivery.stop()
+
+
+def overwrite(file: Path, at: int, text: bytes) -> None:
+    with file.open("r+b") as opened:
+        opened.seek(at)
+        opened.write(text)
+
+
 def test_new_records_wake_it_and_its_own_receipts_do_not(
     room: Room, monkeypatch: pytest.MonkeyPatch
 ) -> None:
