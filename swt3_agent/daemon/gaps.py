@@ -32,7 +32,6 @@ _PROVENANCE = canonical_json({"listener": "agent"})
 class _Seen:
     at_ms: int
     refused: Counter[str] = field(default_factory=Counter)
-    dropped: int = 0
     evicted: int = 0
 
 
@@ -69,12 +68,12 @@ class GapRecorder:
     @staticmethod
     def _gap(name: str, counters: IntakeCounters, last: _Seen) -> tuple[Gap | None, _Seen]:
         refused = Counter({code.value: n for code, n in dict(counters.rejected).items()})
-        now = _Seen(_now_ms(), refused, counters.dropped, counters.evicted)
+        now = _Seen(_now_ms(), refused, counters.evicted)
         more = refused - last.refused  # counts only rise, so nothing is lost below zero
-        dropped, evicted = now.dropped - last.dropped, now.evicted - last.evicted
-        if not (more or dropped or evicted):
+        evicted = now.evicted - last.evicted
+        if not (more or evicted):
             return None, now
-        gap = Gap(name, last.at_ms, now.at_ms, dict(sorted(more.items())), dropped, evicted)
+        gap = Gap(name, last.at_ms, now.at_ms, dict(sorted(more.items())), 0, evicted)
         return gap, now
 
 

@@ -17,7 +17,8 @@ class Gap:
     """What ``listener`` did not take between two moments (UTC ms).
 
     ``refused`` counts answers that refused a request or a record, by code; ``dropped`` records that
-    were answered and deliberately not kept; ``evicted`` connections that had to make room.
+    were answered and not kept, of which there are none any more: custody has them; ``evicted``
+    connections that had to make room.
     """
 
     listener: str

@@ -59,26 +59,45 @@ def refuse_free_text(fields: Mapping[str, object]) -> None:
     and never what is in it.
     """
     for name in OPERATIONAL_FIELDS:
-        value = fields.get(name)
-        if value is None:
-            continue
-        if name == "references":
-            _refuse_references(value)
-        elif not _is_allowed(name, value):
-            raise _refused(name)
+        if (fault := _fault(name, fields.get(name))) is not None:
+            raise FormatError(
+                "BAD_FIELD",
+                f"{fault} is not of the form that clearing level 3 allows",
+                remedy="use an identifier as docs/protocol.md 6.2 lists it: at this level no free"
+                " text",
+            )
 
 
-def _refuse_references(references: object) -> None:
+def without_free_text(fields: Mapping[str, object]) -> dict[str, object]:
+    """``fields`` less those for which ``refuse_free_text`` refuses them."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in OPERATIONAL_FIELDS or _fault(name, value) is None
+    }
+
+
+def _fault(name: str, value: object) -> str | None:
+    """The field, or the member of it, that holds what level 3 does not let through."""
+    if value is None:
+        return None
+    if name == "references":
+        return _fault_in_references(value)
+    return None if _is_allowed(name, value) else name
+
+
+def _fault_in_references(references: object) -> str | None:
     if not isinstance(references, (list, tuple)) or len(references) > MOST_REFERENCES:
-        raise _refused("references")
+        return "references"
     for reference in references:
         members = reference if isinstance(reference, Mapping) else {"fingerprint": reference}
         for key, value in members.items():
             name = f"references.{key}"
             if name not in _COMPILED:
-                raise _refused("references")
+                return "references"
             if value is not None and not _is_allowed(name, value):
-                raise _refused(name)
+                return name
+    return None
 
 
 def _is_allowed(name: str, value: object) -> bool:
@@ -91,11 +110,3 @@ def _is_allowed(name: str, value: object) -> bool:
 def _matches(name: str, text: str) -> bool:
     pattern = _COMPILED.get(name)
     return pattern is not None and (not text or pattern.fullmatch(text) is not None)
-
-
-def _refused(name: str) -> FormatError:
-    return FormatError(
-        "BAD_FIELD",
-        f"{name} is not of the form that clearing level 3 allows",
-        remedy="use an identifier as docs/protocol.md 6.2 lists it: at this level no free text",
-    )

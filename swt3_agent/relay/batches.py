@@ -15,13 +15,15 @@ from swt3_agent.protocol.custody import CustodyEntry, commitment, withheld
 from swt3_agent.protocol.payload import Witness
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.answers import Code, Exchange, Rejection, shortened, submitted
-from swt3_agent.relay.judgement import Rules, judge, judge_quickly, quarantinable
+from swt3_agent.relay.judgement import Rules, held, judge, judge_quickly
 from swt3_agent.relay.limits import IntakeLimits
-from swt3_agent.relay.origin import Origin, with_dropped, with_original
+from swt3_agent.relay.origin import Origin, with_original
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Draft, StoredRecord
 
 _RELAYED = Kind.RELAYED
+_JUDGED_ALONE_BYTES = 1024
+"""What judging a record alone takes longer, in bytes of those that are judged many at once."""
 
 BatchKey = tuple[str, int]
 """(client, batch)"""
@@ -32,7 +34,6 @@ class BatchJudgement:
 
     __slots__ = (
         "_accepted",
-        "_dropped",
         "_next",
         "_origin",
         "_provenance",
@@ -50,7 +51,6 @@ class BatchJudgement:
         self._provenance: dict[tuple[str | None, int], bytes] = {}
         self._accepted: list[Draft] = []
         self._quarantined: list[tuple[Draft, Rejection]] = []
-        self._dropped: list[Rejection] = []
         self.withheld: list[CustodyEntry] = []
         """What clearing removed so far, for custody to keep before the drafts are stored."""
 
@@ -64,20 +64,17 @@ class BatchJudgement:
         """How many records are accepted so far."""
         return len(self._accepted)
 
-    @property
-    def dropped(self) -> int:
-        """How many records will not be kept so far."""
-        return len(self._dropped)
-
     def advance(self, max_bytes: int) -> int:
-        """Judge records until ``max_bytes`` of them are; returns how many bytes that were."""
+        """Judge records until ``max_bytes`` of them are; returns how many bytes that were.
+
+        One that has to be judged alone counts for more than it has.
+        """
         all_payloads = self.request.payloads
         first = end = self._next
-        spent = 0
-        while spent < max_bytes and end < len(all_payloads):
-            spent += len(all_payloads[end])
+        size = spent = 0
+        while size < max_bytes and end < len(all_payloads):
+            size += len(all_payloads[end])
             end += 1
-        self._next = end
         if first == end:
             return 0
         payloads = all_payloads[first:end]
@@ -87,24 +84,24 @@ class BatchJudgement:
             witnesses = judge_quickly(payloads, colons, self._rules)
         accept = self._accepted.append
         for index, payload, witness in zip(range(first, end), payloads, witnesses, strict=True):
-            if witness is None:
-                self._judge(index, payload)
-            else:
+            spent += len(payload)
+            self._next = index + 1
+            if witness is not None:
                 accept((_RELAYED, self._relayed(witness), payload))
+                continue
+            self._judge(index, payload)
+            spent += _JUDGED_ALONE_BYTES
+            if spent >= max_bytes:
+                break
         return spent
 
     def drafts(self) -> list[Draft]:
         """What is to be stored, accepted records first so that their numbers are contiguous."""
-        drafts = [*self._accepted, *(draft for draft, _ in self._quarantined)]
-        if drafts and self._dropped and self.request.batch_key is not None:
-            kind, said, payload = drafts[0]
-            drafts[0] = (kind, with_dropped(said, self._dropped), payload)
-        return drafts
+        return [*self._accepted, *(draft for draft, _ in self._quarantined)]
 
     def rejections(self) -> list[Rejection]:
         """Everything that was not accepted, in the order of the request."""
-        kept = [rejection for _, rejection in self._quarantined]
-        return sorted([*kept, *self._dropped], key=lambda rejection: rejection.index)
+        return [rejection for _, rejection in self._quarantined]
 
     def _relayed(self, witness: Witness) -> bytes:
         key = (witness.agent_id, witness.clearing_level)
@@ -115,37 +112,30 @@ class BatchJudgement:
         return said
 
     def _judge(self, index: int, payload: bytes) -> None:
-        """Accept the record, or note why not."""
+        """Accept the record, or keep it with the reason why not."""
         try:
             witness, kept = judge(payload, self._rules)
         except FormatError as error:
-            self._refuse(index, payload, error)
+            self._quarantine(index, payload, error)
             return
         said = self._relayed(witness)
         if kept is not payload:
             level = self._rules.applied_level(witness.clearing_level)
-            said = self._withhold(said, payload, kept, level)
+            said = with_original(said, self._withhold(payload, kept, level))
         self._accepted.append((_RELAYED, said, kept))
 
-    def _refuse(self, index: int, payload: bytes, error: FormatError) -> None:
-        held = quarantinable(payload, self._rules)
-        rejection = Rejection(
-            index, error.code, shortened(error.message), quarantined=held is not None
-        )
-        if held is None:
-            self._dropped.append(rejection)
-            return
-        kept, level = held
-        said = self._origin.quarantined(self.request, rejection)
-        if kept is not payload:
-            said = self._withhold(said, payload, kept, level)
+    def _quarantine(self, index: int, payload: bytes, error: FormatError) -> None:
+        kept, level = held(payload, self._rules)
+        rejection = Rejection(index, error.code, shortened(error.message), quarantined=True)
+        original = None if kept is payload else self._withhold(payload, kept, level)
+        said = self._origin.quarantined(self.request, rejection, original)
         self._quarantined.append(((Kind.QUARANTINE, said, kept), rejection))
 
-    def _withhold(self, said: bytes, payload: bytes, kept: bytes, level: int) -> bytes:
-        """Leave to custody what clearing removed; the provenance, which then commits to it."""
+    def _withhold(self, payload: bytes, kept: bytes, level: int) -> str:
+        """Leave to custody what the log does not keep; the commitment to it."""
         entry = withheld(self._rules.tenant, payload, kept, level)
         self.withheld.append(entry)
-        return with_original(said, commitment(entry.secret, payload))
+        return commitment(entry.secret, payload)
 
 
 class PendingBatch:
@@ -235,8 +225,8 @@ def answer_from_store(records: Sequence[StoredRecord]) -> bytes:
             rejections.append(
                 Rejection(said["index"], said["code"], said["error"], quarantined=True)
             )
-        for group in said.get("dropped", ()):
-            code = group.get("code", Code.BAD_FIELD.value)  # earlier versions left that one out
+        for group in said.get("dropped", ()):  # earlier versions kept no trace of those but this
+            code = group.get("code", Code.BAD_FIELD.value)
             rejections += (
                 Rejection(index, code, group["error"], quarantined=False)
                 for index in group["indexes"]

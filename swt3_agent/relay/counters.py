@@ -13,10 +13,9 @@ class IntakeCounters:
 
     ``accepted`` are connections so far, ``evicted`` those that had to make room for another.
     ``relayed`` and ``quarantined`` are records made durable, ``cleared`` those of both from which
-    clearing removed something; ``dropped`` are records that were
-    judged and answered but deliberately not kept. ``rejected`` counts error answers by code, one
-    for each refused request and one for each record that was not accepted. ``violations`` counts
-    what `check` had against tool calls, by rule.
+    clearing removed something. ``rejected`` counts error answers by code, one for each refused
+    request and one for each record that was not accepted. ``violations`` counts what `check` had
+    against tool calls, by rule.
     """
 
     connections: int = 0
@@ -26,7 +25,6 @@ class IntakeCounters:
     relayed: int = 0
     quarantined: int = 0
     cleared: int = 0
-    dropped: int = 0
     rejected: Counter[Code] = field(default_factory=Counter)
     violations: Counter[str] = field(default_factory=Counter)
 

@@ -1,13 +1,11 @@
 """Which records of a batch are kept, and as what: pure rules, no I/O (docs/formats.md, "Intake").
 
 A record is accepted when it is a witness (docs/protocol.md 4) and its fingerprint recomputes with
-the listener's tenant. What exceeds its clearing level is cleared from it first. One that has a
-wrong fingerprint, or a fault that hides no content, is quarantined: kept with the reason, cleared
-in the same way, and never sent on.
+the listener's tenant. What exceeds its clearing level is cleared from it first. Any other record is
+quarantined: kept with the reason, and never sent on.
 
-A record that is too broken to tell what it holds is dropped: a raw prompt in the wrong place must
-not enter the log. So is one with free text in an operational field at level 3, which may neither be
-cleared nor travel.
+A raw prompt in the wrong place must not enter the log. So of a refused record the log keeps what
+hides no content, cleared in the same way, or nothing, and custody keeps the record as it came.
 """
 
 from collections.abc import Sequence
@@ -21,7 +19,7 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bulk import prove_sound
 from swt3_agent.protocol.clearing import MAX_LEVEL, clear
 from swt3_agent.protocol.fingerprint import check_procedure, match_fingerprint
-from swt3_agent.protocol.operational import refuse_free_text
+from swt3_agent.protocol.operational import refuse_free_text, without_free_text
 from swt3_agent.protocol.payload import ANY_HEX, HEX_FIELDS, Witness, decode_witness
 from swt3_agent.relay.answers import Code
 from swt3_agent.relay.cleared_bytes import without
@@ -87,44 +85,46 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, bytes]:
             f"{rules.tenant}",
             remedy="mint with this listener's tenant and exactly the factors and time sent",
         )
-    return witness, _cleared(payload, fields, rules.applied_level(witness.clearing_level))
-
-
-def quarantinable(payload: bytes, rules: Rules) -> tuple[bytes, int] | None:
-    """What may be kept of a record that was refused, and the clearing level that held; None where
-    something in it could be content in hiding.
-
-    It must be an object of known fields in which every value but bare numbers is valid for its
-    field, so that what is wrong is a number, a missing field or the fingerprint. A large record is
-    not worth the time that it takes to tell.
-    """
-    if len(payload) > rules.limits.large_record_bytes:
-        return None
-    try:
-        fields = read_strictly(payload)
-        if not fields.keys() <= _FIELD_TYPES.keys():
-            return None
-        check_procedure(str(fields.get("procedure_id", "AI-INF.1")))
-        for name, value in fields.items():
-            if isinstance(value, str) and name in _HEX and value.strip(ANY_HEX):
-                return None
-            if value is not None and not isinstance(value, int | float):
-                msgspec.convert(value, _FIELD_TYPES[name])
-        declared = fields.get("clearing_level")
-        level = rules.applied_level(
-            declared if type(declared) is int and 0 <= declared <= MAX_LEVEL else 0
-        )
-        return _cleared(payload, fields, level), level
-    except (FormatError, msgspec.MsgspecError):
-        return None
-
-
-def _cleared(payload: bytes, fields: dict[str, object], level: int) -> bytes:
-    """``payload`` as it may be kept at ``level``. Raises FormatError as ``judge``."""
+    level = rules.applied_level(witness.clearing_level)
     if level == MAX_LEVEL:
         refuse_free_text(fields)
     cleared, exceeding = clear(fields, level)
-    return without(payload, fields, cleared) if exceeding else payload
+    return witness, without(payload, fields, cleared) if exceeding else payload
+
+
+def held(payload: bytes, rules: Rules) -> tuple[bytes, int]:
+    """What the log may keep of a record that was refused, and the clearing level that held.
+
+    An object of known fields in which every value but bare numbers is valid for its field, so that
+    what is wrong is a number, a missing field or the fingerprint, is cleared like any other; at
+    level 3, which holds too where no level is named that there is, less the fields with free text.
+    Of anything else the log keeps nothing, since something in it could be content in hiding. A
+    large record is not worth the time that it takes to tell.
+    """
+    nothing = b"", rules.level
+    if len(payload) > rules.limits.large_record_bytes:
+        return nothing
+    try:
+        fields = read_strictly(payload)
+        if not fields.keys() <= _FIELD_TYPES.keys():
+            return nothing
+        check_procedure(str(fields.get("procedure_id", "AI-INF.1")))
+        for name, value in fields.items():
+            if isinstance(value, str) and name in _HEX and value.strip(ANY_HEX):
+                return nothing
+            if value is not None and not isinstance(value, int | float):
+                msgspec.convert(value, _FIELD_TYPES[name])
+        declared = fields.get("clearing_level")
+        if type(declared) is not int or not 0 <= declared <= MAX_LEVEL:
+            declared = MAX_LEVEL
+        level = rules.applied_level(declared)
+        allowed = without_free_text(fields) if level == MAX_LEVEL else fields
+        cleared, exceeding = clear(allowed, level)
+        if not exceeding and len(allowed) == len(fields):
+            return payload, level
+        return without(payload, fields, cleared), level
+    except (FormatError, msgspec.MsgspecError):
+        return nothing
 
 
 def read_strictly(payload: bytes) -> dict[str, object]:

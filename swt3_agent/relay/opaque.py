@@ -3,6 +3,7 @@
 from swt3_agent.protocol.custody import CUSTODY_FROM_LEVEL
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.batches import BatchJudgement
+from swt3_agent.relay.origin import with_original
 
 
 class OpaqueJudgement(BatchJudgement):
@@ -23,6 +24,6 @@ class OpaqueJudgement(BatchJudgement):
         if level < CUSTODY_FROM_LEVEL:
             self._accepted.append((Kind.OPAQUE, said, payload))
         else:
-            said = self._withhold(said, payload, b"", level)
+            said = with_original(said, self._withhold(payload, b"", level))
             self._accepted.append((Kind.OPAQUE, said, b""))
         return len(payload)

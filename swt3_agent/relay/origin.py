@@ -10,7 +10,7 @@ import os
 import select
 import socket
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -82,9 +82,17 @@ class Origin:
         """RFC 8785 JSON for bytes that are no witness: who sent them, and what became of them."""
         return self._encoded(request.batch_key, {"status": "unparsed"})
 
-    def quarantined(self, request: SubmitRequest, rejection: Rejection) -> bytes:
-        """RFC 8785 JSON for a record that is kept but not accepted: the same, and why."""
-        about = {"code": rejection.code, "error": rejection.error, "index": rejection.index}
+    def quarantined(
+        self, request: SubmitRequest, rejection: Rejection, original: str | None
+    ) -> bytes:
+        """RFC 8785 JSON for a record that is kept but not accepted: the same, why, and the
+        commitment to it where custody has more of it."""
+        about = {
+            "code": rejection.code,
+            "error": rejection.error,
+            "index": rejection.index,
+            "original": original,
+        }
         return self._encoded(request.batch_key, about)
 
     def _encoded(self, batch_key: tuple[str, int] | None, about: Mapping[str, object]) -> bytes:
@@ -103,22 +111,6 @@ class Origin:
             **about,
         }
         return canonical_json({name: value for name, value in members.items() if value is not None})
-
-
-def with_dropped(provenance: bytes, dropped: Sequence[Rejection]) -> bytes:
-    """The provenance of a batch's first record, which also says what the batch lost.
-
-    Without it the answer to a batch repeated after a restart could not be the same: what was
-    dropped left no record of its own.
-    """
-    places: dict[tuple[str, str], list[int]] = {}
-    for rejection in dropped:
-        places.setdefault((rejection.code, rejection.error), []).append(rejection.index)
-    listed = [
-        {"code": code, "error": error, "indexes": indexes}
-        for (code, error), indexes in places.items()
-    ]
-    return canonical_json({**json.loads(provenance), "dropped": listed})
 
 
 def with_original(provenance: bytes, original: str) -> bytes:

@@ -104,7 +104,7 @@ SHOW_NO_CONTENT = {"many digits", "a level of 4", "a wrong epoch"}
 
 
 @pytest.mark.parametrize("fault", BAD_RECORDS)
-def test_a_bad_record_does_not_take_its_batch_with_it_and_is_kept_only_if_it_hides_nothing(
+def test_a_bad_record_does_not_take_its_batch_with_it_and_the_log_keeps_it_if_it_hides_nothing(
     fault: str, path: Path, sink: ListSink
 ) -> None:
     record, kept = BAD_RECORDS[fault], fault in SHOW_NO_CONTENT
@@ -114,8 +114,9 @@ def test_a_bad_record_does_not_take_its_batch_with_it_and_is_kept_only_if_it_hid
         answer = peer.answer()
     assert (answer["accepted"], answer["rejected"]) == (1, 1)
     assert (answer["results"][0]["index"], answer["results"][0]["code"]) == (0, "BAD_FIELD")
-    assert answer["results"][0]["quarantined"] is kept
-    assert sink.payloads(Kind.QUARANTINE) == ([record] if kept else [])
+    assert answer["results"][0]["quarantined"] is True
+    assert sink.payloads(Kind.QUARANTINE) == [record if kept else b""]
+    assert [entry.original for entry in sink.withheld] == ([] if kept else [record])
     assert sink.payloads(Kind.RELAYED) == [good]
 
 
@@ -144,8 +145,9 @@ def test_a_raw_prompt_in_the_wrong_place_never_enters_the_log(
     with serving(path, sink, clearing_level=level), Peer(path) as peer:
         peer.send(b'{"op":"submit","id":"x","client":"c","batch":1,"witnesses":[%b]}\n' % record)
         (result,) = peer.answer()["results"]
-    assert (result["code"], result["quarantined"]) == ("BAD_FIELD", False)
-    assert sink.records == []
+    assert (result["code"], result["quarantined"]) == ("BAD_FIELD", True)
+    assert not any(b"RAW PROMPT" in part for _, *parts in sink.records for part in parts)
+    assert [entry.original for entry in sink.withheld] == [record]
     assert "RAW PROMPT" not in result["error"]
 
 

@@ -148,7 +148,7 @@ class TestBatches:
         assert (first["procedure_id"], first["swt3_anchor"]) == ("AI-INF.1", "")
         assert third["error"].startswith("BAD_FIELD")
         kinds = [kind for kind, _, _ in sink.records]
-        assert kinds == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
+        assert kinds == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE, Kind.QUARANTINE]
 
     def test_a_procedure_without_a_rule_is_pending(self, client: httpx.Client) -> None:
         stamp = 1_774_800_000_000

@@ -230,9 +230,9 @@ class TestRepeatedBatch:
         second_sink = ListSink(first_sink.records)
         with serving(tmp_path / "b.sock", second_sink), Peer(tmp_path / "b.sock") as peer:
             assert peer.ask(request) == first
-            assert peer.ask(submission(1, 4))["first_seq"] == 3
+            assert peer.ask(submission(1, 4))["first_seq"] == 4
         second_sink.close()
-        assert len(second_sink.records) == 4
+        assert len(second_sink.records) == 5
 
     def test_is_known_when_memory_has_forgotten_it(self, path: Path, sink: ListSink) -> None:
         limits = IntakeLimits(max_remembered_batches=1, max_remembered_clients=1)

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from swt3_agent.protocol.custody import commitment
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.answers import Exchange, submitted
 from swt3_agent.relay.batches import BatchJudgement, BatchMemory, answer_from_store
@@ -97,17 +98,38 @@ def test_is_done_in_portions_of_bounded_size() -> None:
     assert [payload for _, _, payload in judgement.drafts()] == payloads
 
 
-def test_the_first_record_of_a_batch_says_what_the_batch_lost() -> None:
-    prose = _encoded(agent_id="she said that")
-    judgement = _judgement(prose, _encoded(), _encoded(), _encoded(factor_a=2))
+def test_what_has_to_be_judged_alone_is_done_in_smaller_portions() -> None:
+    judgement = _judgement(*[b"{}"] * 1000)
+    portions = 0
+    while not judgement.done:
+        judgement.advance(32 * 1024)
+        portions += 1
+    assert portions > 20
+    assert [rejection.index for rejection in judgement.rejections()] == list(range(1000))
+
+
+def test_what_is_refused_is_held_by_the_log_or_by_custody() -> None:
+    prose = _encoded(legal_basis="GDPR Art. 6(1)(f)")
+    unknown = _encoded(factor_a=2, prompt="what she said")
+    wrong = _encoded(factor_a=2)
+    judgement = _judgement(prose, _encoded(), b'"what she said"', unknown, wrong)
     judgement.advance(100_000)
     drafts = judgement.drafts()
-    assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, Kind.RELAYED, Kind.QUARANTINE]
-    first, second, third = (json.loads(provenance) for _, provenance, _ in drafts)
-    assert [group["indexes"] for group in first["dropped"]] == [[0]]
-    assert "dropped" not in second
-    assert third["index"] == 3
-    assert [(r.index, r.quarantined) for r in judgement.rejections()] == [(0, False), (3, True)]
+    assert [kind for kind, _, _ in drafts] == [Kind.RELAYED, *[Kind.QUARANTINE] * 4]
+    assert "legal_basis" not in json.loads(drafts[1][2])
+    assert [payload for _, _, payload in drafts[2:]] == [b"", b"", wrong]
+    assert [entry.original for entry in judgement.withheld] == [prose, b'"what she said"', unknown]
+    said = [json.loads(provenance) for _, provenance, _ in drafts]
+    assert [one.get("original") for one in said[1:]] == [
+        *(commitment(entry.secret, entry.original) for entry in judgement.withheld),
+        None,
+    ]
+    assert [(r.index, r.quarantined) for r in judgement.rejections()] == [
+        (0, True),
+        (2, True),
+        (3, True),
+        (4, True),
+    ]
 
 
 def test_the_answer_after_a_restart_is_the_one_that_was_given() -> None:
@@ -119,17 +141,24 @@ def test_the_answer_after_a_restart_is_the_one_that_was_given() -> None:
     )
     judgement.advance(100_000)
     rejections = judgement.rejections()
-    assert [(r.code, r.quarantined) for r in rejections] == [
-        ("BAD_FIELD", False),
-        ("BAD_FINGERPRINT", False),
-        ("BAD_FINGERPRINT", True),
-    ]
+    assert [r.code for r in rejections] == ["BAD_FIELD", "BAD_FINGERPRINT", "BAD_FINGERPRINT"]
     stored = [
         StoredRecord(seq, kind, provenance)
         for seq, (kind, provenance, _) in enumerate(judgement.drafts())
     ]
     assert answer_from_store(stored) == submitted(4, 0, 1, rejections)
-    assert len(judgement.withheld) == 2
+    assert len(judgement.withheld) == 4
+
+
+def test_what_earlier_versions_dropped_is_still_answered_so() -> None:
+    said = {"batch": 4, "dropped": [{"error": "agent_id is wrong", "indexes": [0, 2]}]}
+    stored = [StoredRecord(7, Kind.RELAYED, json.dumps(said).encode())]
+    answer = json.loads(b"{%b}" % answer_from_store(stored))
+    assert (answer["total"], answer["accepted"]) == (3, 1)
+    assert [(r["index"], r["code"], r["quarantined"]) for r in answer["results"]] == [
+        (0, "BAD_FIELD", False),
+        (2, "BAD_FIELD", False),
+    ]
 
 
 def test_provenance_differs_by_sender_and_level_only_where_they_do() -> None:

@@ -1,4 +1,4 @@
-"""What is accepted, quarantined or dropped (docs/formats.md, "Intake")."""
+"""What is accepted or quarantined (docs/formats.md, "Intake")."""
 
 import json
 from typing import Any
@@ -12,9 +12,9 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.clearing import KEPT_THROUGH, clear
 from swt3_agent.relay.judgement import (
     Rules,
+    held,
     judge,
     judge_quickly,
-    quarantinable,
     read_strictly,
 )
 from swt3_agent.relay.limits import IntakeLimits
@@ -38,6 +38,7 @@ _OPTIONAL: dict[str, st.SearchStrategy[Any]] = {
     "references": st.just(["c059eb5938c0"]),
     "new_field": st.just(1),
 }
+_OPTIONAL_NAMES = [*_OPTIONAL, "legal_basis", "ai_response_hash", "clearing_level"]
 _payloads = st.fixed_dictionaries({}, optional=_OPTIONAL)
 
 
@@ -99,7 +100,32 @@ def test_free_text_in_an_operational_field_is_refused_at_level_3_only(
     assert raised.value.code == "BAD_FIELD"
     assert name in raised.value.message
     assert str(value)[:12] not in raised.value.message
-    assert quarantinable(payload, rules) is None
+    kept, level = held(payload, rules)
+    assert level == 3
+    assert json.loads(kept) == {k: v for k, v in json.loads(payload).items() if k != name}
+
+
+@pytest.mark.parametrize("said", [None, 4, "3", True, 1.0])
+def test_of_a_refused_record_that_names_no_level_the_log_keeps_what_level_3_lets_through(
+    said: Any,
+) -> None:
+    anchor = inference_anchor(ai_latency_ms=7, agent_id="two words")
+    payload = json.dumps({**anchor, "clearing_level": said}).encode()
+    kept, level = held(payload, Rules("LOCAL", 0, IntakeLimits()))
+    if kept:
+        assert level == 3
+        assert not {"ai_latency_ms", "agent_id"} & json.loads(kept).keys()
+
+
+@given(extra=_payloads, prose=st.sampled_from(_OPTIONAL_NAMES), level=st.integers(0, 3))
+def test_no_more_is_held_of_a_refused_record_than_clearing_leaves(
+    extra: dict[str, Any], prose: str, level: int
+) -> None:
+    anchor = inference_anchor(**{**extra, prose: "what she said"}, factor_a=2)
+    kept, applied = held(json.dumps(anchor).encode(), Rules("LOCAL", level, IntakeLimits()))
+    cleared, _ = clear(anchor, applied)
+    assert not kept or json.loads(kept).items() <= cleared.items()
+    assert applied < 3 or b"what she said" not in kept
 
 
 @given(extra=_payloads, name=st.sampled_from([*_OPTIONAL, "factor_a", "cycle_id"]))
