@@ -57,6 +57,7 @@ class Stated(msgspec.Struct, frozen=True):
 
 
 class _Payload(msgspec.Struct):
+    collector: str = ""
     stated: Stated | None = None
 
 
@@ -117,9 +118,12 @@ class Seals:
         for seq in self._catalogue.records_of(Kind.EVIDENCE, self._read_to, size, collector=AUDIT):
             record = self._journal.read(seq)
             try:
-                stated = msgspec.json.decode(record.payload, type=_Payload).stated
+                payload = msgspec.json.decode(record.payload, type=_Payload)
             except msgspec.MsgspecError as error:
                 raise _damaged(seq, str(error)) from error
+            if payload.collector != AUDIT or record.kind is not Kind.EVIDENCE:
+                raise _misled(seq)
+            stated = payload.stated
             if stated is not None and stated.tenant == self._tenant and stated.days:
                 self._take(seq, record.received_ns // 1_000_000, stated)
         self._read_to = size
@@ -154,4 +158,13 @@ def _damaged(seq: int, what: str) -> JournalError:
         "JOURNAL_DAMAGED",
         f"record {seq} is no seal that can be read: {what}",
         remedy="run `swt3-agent fsck`; restore the state directory from a backup",
+    )
+
+
+def _misled(seq: int) -> JournalError:
+    """A seal that is overlooked would be made again: better none is read."""
+    return JournalError(
+        "CATALOGUE_FAILED",
+        f"the catalogue takes record {seq} for an audit, which it is not",
+        remedy="stop the agent, delete catalogue.db and start again: it is filled anew",
     )

@@ -31,6 +31,7 @@ from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.heads import HeadKeeper
 from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.seals import Seals
 from swt3_agent.store.segment_keys import SegmentKeys, key_file
 from swt3_agent.store.state import StateDirectory
 from tests.unit.store.records import RAW, flip
@@ -386,6 +387,23 @@ def test_a_log_that_is_not_what_was_stated_fails_and_its_seal_says_so(
     assert [reason.code for reason in attested.appraisal.reasons] == [code]
     view = node.root_of("2026-03-02")
     assert (view["sealed"], view["verified"]) == (True, False)
+
+
+def test_a_catalogue_that_misleads_overlooks_no_seal(node: Node, clock: Clock) -> None:
+    """As one does in which a byte turned: a day that seems not to be sealed would be again."""
+    node.anchor("00000000000a")
+    clock.set("2026-03-02T00:15:00")
+    node.seal()
+
+    class Damaged(Catalogue):
+        def records_of(self, *_: Any, **__: Any) -> list[int]:
+            return [0]
+
+    with Damaged.open(None, node.journal) as damaged:
+        seals = Seals(node.journal, damaged, TENANT)
+        with pytest.raises(JournalError) as refused:
+            seals.all()
+    assert refused.value.code == "CATALOGUE_FAILED"
 
 
 def test_asked_by_hand_it_checks_the_log_and_seals_nothing_that_is_not_due(
