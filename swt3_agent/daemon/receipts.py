@@ -89,7 +89,7 @@ def _check_count(
     shown = 0
     unknown = set(refused)
     for seq, disclosure in _anchors(node, export, export.first, export.end):
-        if disclosure is Disclosure.SHOWN:
+        if disclosure.is_shown:
             shown += 1
             unknown.discard(seq)
     if unknown:
@@ -113,7 +113,7 @@ def _settlement(
     receipts: list[Receipt] = []
     withheld: list[Withheld] = []
     for seq, disclosure in _anchors(node, export, first, end):
-        if disclosure is Disclosure.SHOWN:
+        if disclosure.is_shown:
             receipts.append(Receipt(seq, ok=seq not in refused, error=refused.get(seq)))
         else:
             withheld.append(Withheld(seq, seq + 1, disclosure.name))

@@ -1,7 +1,7 @@
 """Bundles: a range of a log, for somebody who has nothing else (docs/formats.md, "Bundle").
 
     boot-heads                log PCR at its reset ‖ digests of the heads since, before the range
-    data/NNNNNN.entries.zst   disclosed records: salt_p ‖ salt_v ‖ frame, one after another
+    data/NNNNNN.entries.zst   shown records: salt_p ‖ salt_v ‖ frame, one after another
     data/NNNNNN.leaves        for every record of the portion: u8 disclosure ‖ leaf hash
     manifest.json             what is in the range and in the members above, with their digests
     proof.json                that the log holds a record with the digest of manifest.json
@@ -47,6 +47,8 @@ MAX_TEXT = 64 * 1024 * 1024
 MAX_MEMBER = MAX_TEXT
 """Bytes of any member, as it lies in the file."""
 
+NO_SALT = bytes(SALT_SIZE)
+"""In place of salt_v: the provenance in the frame is SHA-256(salt_v ‖ provenance) alone."""
 LEAF_ENTRY = 1 + HASH_SIZE
 _SALTS = 2 * SALT_SIZE
 _MAX_SAFE_INTEGER = 2**53 - 1
@@ -66,6 +68,12 @@ class Disclosure(IntEnum):
     OPAQUE = 2  # no witness payload, so that no clearing rule says what may leave
     LEVEL = 3  # it holds more than may leave at the node's clearing level
     TENANT = 4  # another tenant's
+    PAYLOAD = 5  # shown without its provenance: who sent it is more than may leave
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the payload is in the bundle."""
+        return self in (Disclosure.SHOWN, Disclosure.PAYLOAD)
 
     @property
     def label(self) -> str:

@@ -3,6 +3,7 @@
 import base64
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 import msgspec
 import zstandard
@@ -13,6 +14,7 @@ from swt3_agent.protocol.bundle import (
     BUNDLE_FORMAT,
     MANIFEST,
     MAX_PORTION,
+    NO_SALT,
     CollectorInfo,
     Disclosure,
     Head,
@@ -27,7 +29,7 @@ from swt3_agent.protocol.bundle import (
 )
 from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.gaps import GapSums
-from swt3_agent.protocol.log_tree import leaf_hash, salts
+from swt3_agent.protocol.log_tree import leaf_hash, salted_digest, salts
 from swt3_agent.protocol.record import Kind, Record, encode_record
 from swt3_agent.store.bundle.disclosure import disclosure_of
 from swt3_agent.store.bundle.writer import BundleWriter
@@ -127,6 +129,9 @@ class _Portions:
         disclosure = disclosure_of(record, self._plan.tenant, self._plan.level)
         if disclosure is Disclosure.SHOWN:
             self._entries += salt_p + salt_v + encode_record(record)
+        elif disclosure is Disclosure.PAYLOAD:
+            hidden = replace(record, provenance=salted_digest(salt_v, record.provenance))
+            self._entries += salt_p + NO_SALT + encode_record(hidden)
         else:
             self.withheld[disclosure.label] += 1
         self._leaves += encode_leaf(disclosure, leaf)

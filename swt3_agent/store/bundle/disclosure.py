@@ -11,6 +11,8 @@ from swt3_agent.protocol.clearing import clear
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
 
 _ANCHORS = frozenset({Kind.MINTED, Kind.RELAYED})
+_SENDER_STAYS = 2
+"""From this level on nobody is told which process, user and container sent a record."""
 _NEVER = {Kind.QUARANTINE: Disclosure.QUARANTINE, Kind.OPAQUE: Disclosure.OPAQUE}
 
 
@@ -27,7 +29,8 @@ def disclosure_of(record: Record, tenant: str, level: int) -> Disclosure:
     """Whether ``record`` may leave a node of ``tenant`` whose clearing level is ``level`` now.
 
     A record that was cleared for a lower level, before the node's was raised, leaves only where
-    clearing it again would change nothing: its leaf is over the bytes as they are.
+    clearing it again would change nothing: its leaf is over the bytes as they are. So does every
+    record whose sender stays, since who reads the bundle cannot see for which level it was cleared.
     """
     if record.kind in _NEVER:
         return _NEVER[record.kind]
@@ -36,9 +39,11 @@ def disclosure_of(record: Record, tenant: str, level: int) -> Disclosure:
     provenance = _read_provenance(record.provenance)
     if provenance.tenant not in (None, tenant):
         return Disclosure.TENANT
-    if _applied_level(record, provenance) >= level or _is_clear(record.payload, level):
-        return Disclosure.SHOWN
-    return Disclosure.LEVEL
+    without_sender = record.kind is Kind.RELAYED and level >= _SENDER_STAYS
+    believed = _applied_level(record, provenance) >= level and not without_sender
+    if not believed and not _is_clear(record.payload, level):
+        return Disclosure.LEVEL
+    return Disclosure.PAYLOAD if without_sender else Disclosure.SHOWN
 
 
 def _applied_level(record: Record, provenance: _Provenance) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeGuard
 
@@ -12,6 +12,7 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bundle import (
     LEAF_ENTRY,
+    NO_SALT,
     Disclosure,
     Manifest,
     iter_entries,
@@ -20,7 +21,7 @@ from swt3_agent.protocol.bundle import (
 from swt3_agent.protocol.clearing import clear
 from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.gaps import GapSums
-from swt3_agent.protocol.log_tree import leaf_hash
+from swt3_agent.protocol.log_tree import HASH_SIZE, leaf_from_digests, leaf_hash, salted_digest
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
 from swt3_agent.protocol.trust import Floors
 from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
@@ -69,7 +70,8 @@ class _Boot(msgspec.Struct, frozen=True):
 @dataclass(slots=True)
 class Contents:
     """What was found in the records. ``findings`` counts what the agent itself noticed, by code;
-    ``verdicts`` counts anchors by procedure and verdict, which is empty for relayed ones."""
+    ``verdicts`` counts anchors by procedure and verdict, which is empty for relayed ones;
+    ``without_sender`` relayed ones whose provenance is withheld."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
@@ -79,6 +81,7 @@ class Contents:
     starts: int = 0
     recomputed: int = 0
     not_recomputed: int = 0
+    without_sender: int = 0
     received_ns: tuple[int, int] | None = None
 
 
@@ -102,10 +105,14 @@ def examine_records(
         entries = iter_entries(data)
         leaves = _leaves_of(archive, portion)
         for seq, (disclosure, leaf) in enumerate(leaves, portion.first):
-            if disclosure is not Disclosure.SHOWN:
+            if not disclosure.is_shown:
                 contents.withheld[disclosure.label] += 1
                 continue
-            reader.see(_record_of(seq, leaf, next(entries, None)))
+            record = _record_of(seq, leaf, next(entries, None), disclosure)
+            if disclosure is Disclosure.PAYLOAD:
+                reader.see_without_sender(record)
+            else:
+                reader.see(record)
         if (left := next(entries, None)) is not None:
             raise refusal("RECORD_SEQUENCE", f"record {left[2].seq} stands where no record belongs")
         progress(portion.end - manifest.first, manifest.end - manifest.first)
@@ -168,12 +175,18 @@ def _leaves_of(archive: Archive, portion: Portion) -> Iterator[tuple[Disclosure,
     return iter_leaves(data)
 
 
-def _record_of(seq: int, leaf: bytes, entry: tuple[bytes, bytes, Record] | None) -> Record:
+def _record_of(
+    seq: int, leaf: bytes, entry: tuple[bytes, bytes, Record] | None, disclosure: Disclosure
+) -> Record:
     if entry is None or entry[2].seq != seq:
         found = "nothing" if entry is None else f"record {entry[2].seq}"
         raise refusal("RECORD_SEQUENCE", f"{found} stands where record {seq} belongs")
     salt_p, salt_v, record = entry
-    if leaf_hash(seq, salt_p, record.payload, salt_v, record.provenance) != leaf:
+    if disclosure is Disclosure.PAYLOAD:
+        made = leaf_from_digests(seq, salted_digest(salt_p, record.payload), record.provenance)
+    else:
+        made = leaf_hash(seq, salt_p, record.payload, salt_v, record.provenance)
+    if made != leaf or (salt_v == NO_SALT) != (disclosure is Disclosure.PAYLOAD):
         raise refusal("RECORD_LEAF", f"record {seq} does not make its leaf: it was changed")
     return record
 
@@ -208,6 +221,15 @@ class _Reader:
                 "RECORD_CONTENT",
                 f"record {record.seq} is no {record.kind.label}: {str(error)[:200]}",
             ) from None
+
+    def see_without_sender(self, record: Record) -> None:
+        """A relayed record, of whose provenance there is a digest."""
+        if record.kind is not Kind.RELAYED or len(record.provenance) != HASH_SIZE:
+            raise refusal(
+                "RECORD_CONTENT", f"record {record.seq} hides what no export hides of one"
+            )
+        self._contents.without_sender += 1
+        self.see(replace(record, provenance=b"{}"))
 
     def _see_anchor(self, record: Record) -> None:
         manifest, contents = self._manifest, self._contents

@@ -234,8 +234,8 @@ def _report(examination: Examination, outcome: Outcome, error: FormatError | Non
     closing, shown = examination.closing, outcome is not Outcome.FALSE
     manifest, contents, chain = examination.manifest, examination.contents, examination.chain
     unproven: tuple[str, ...] = ()
-    if shown and manifest is not None and chain is not None:
-        unproven = tuple(_limits(manifest, chain, closing))
+    if shown and manifest is not None and contents is not None and chain is not None:
+        unproven = (*limits(manifest, contents, chain), *_about_enroller(closing))
     return BundleReport(
         outcome=outcome,
         code="VERIFIED" if error is None else error.code,
@@ -256,7 +256,6 @@ def _report(examination: Examination, outcome: Outcome, error: FormatError | Non
     )
 
 
-def _limits(manifest: Manifest, chain: HeadChain, closing: Report | None) -> Iterator[str]:
-    yield from limits(manifest, chain)
+def _about_enroller(closing: Report | None) -> Iterator[str]:
     if closing is not None:
         yield from (limit for limit in closing.not_proven if "enroller" in limit)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from swt3_agent.protocol.bundle import Manifest
+from swt3_agent.verify.bundle.contents import Contents
 from swt3_agent.verify.bundle.heads import HeadChain
 
 
-def limits(manifest: Manifest, chain: HeadChain) -> Iterator[str]:
+def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator[str]:
     """Sentences on what a reader must not conclude from this bundle."""
     yield "That the records are true: root could lie to the agent before they were recorded."
     yield (
@@ -14,6 +15,15 @@ def limits(manifest: Manifest, chain: HeadChain) -> Iterator[str]:
         " own word at the time of the export."
     )
     yield "What relayed records say of the world: it is the word of the processes that sent them."
+    if contents.without_sender:
+        yield (
+            f"Who sent {contents.without_sender} relayed records: only a digest of their provenance"
+            " leaves a node of clearing level 2 or 3. Ask the operator for a proof of one."
+        )
+    yield (
+        "That this is the newest bundle of the node: an older one verifies as well. Compare the"
+        " period above with the day on which you asked for it."
+    )
     yield "When heads were made: t is the node's own clock, and the TPM's only counts milliseconds."
     if chain.signed:
         yield "That the boot state is good: PCR values were quoted, not compared with references."

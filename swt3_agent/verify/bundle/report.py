@@ -87,6 +87,7 @@ class BundleReport:
             "withheld": dict(sorted(contents.withheld.items())),
             "fingerprints": contents.recomputed,
             "fingerprints_not_judged": contents.not_recomputed,
+            "without_sender": contents.without_sender,
             "heads": {"seen": chain.count, "signed": chain.signed, "resets": chain.resets},
             "starts": contents.starts,
             "procedures": [

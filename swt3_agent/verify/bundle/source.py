@@ -3,16 +3,19 @@
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
+from dataclasses import replace
 from hashlib import sha256
 from typing import BinaryIO
 
 from swt3_agent.protocol.bundle import (
     MANIFEST,
+    NO_SALT,
     Manifest,
     decode_text,
     entry_offsets,
     iter_entries,
 )
+from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.verify.bundle.archive import Archive, decompress, refusal
 
@@ -31,6 +34,7 @@ class BundleSource:
             raise refusal("BUNDLE_DIGEST", "the bundle is not the one that was judged")
         read = decode_text(data, Manifest)
         self.first, self.size = read.first, read.end
+        self._provenance = canonical_json({"applied_level": read.level, "tenant": read.tenant})
         _, self._portions = self._archive.portions(read)
         self._ends = [portion.end for portion in self._portions]
         self._loaded = -1
@@ -56,10 +60,11 @@ class BundleSource:
             self._load(number)
             place = bisect_left(self._seqs, start)
             if place < len(self._offsets):
-                for _, _, record in iter_entries(self._entries, self._offsets[place]):
+                for _, salt_v, record in iter_entries(self._entries, self._offsets[place]):
                     if record.seq >= end:
                         return
-                    yield record
+                    hidden = salt_v == NO_SALT  # then what the judgement found holds of it
+                    yield replace(record, provenance=self._provenance) if hidden else record
             number += 1
 
     def _load(self, number: int) -> None:

@@ -22,9 +22,9 @@ def record(kind: Kind, provenance: dict[str, object], **changes: Any) -> Record:
         (Kind.QUARANTINE, {}, {}, Disclosure.QUARANTINE),
         (Kind.OPAQUE, {}, {}, Disclosure.OPAQUE),
         (Kind.BOOT, {"tenant": "OTHER"}, {}, Disclosure.SHOWN),
-        (Kind.RELAYED, {"tenant": "LOCAL", "applied_level": 3}, {}, Disclosure.SHOWN),
+        (Kind.RELAYED, {"tenant": "LOCAL", "applied_level": 3}, {}, Disclosure.PAYLOAD),
         (Kind.RELAYED, {"tenant": "OTHER", "applied_level": 3}, {}, Disclosure.TENANT),
-        (Kind.RELAYED, {"tenant": "LOCAL", "applied_level": 1}, {}, Disclosure.SHOWN),
+        (Kind.RELAYED, {"tenant": "LOCAL", "applied_level": 1}, {}, Disclosure.PAYLOAD),
         (
             Kind.RELAYED,
             {"tenant": "LOCAL", "applied_level": 1},
@@ -44,6 +44,14 @@ def test_what_may_leave_at_level_3(
     kind: Kind, provenance: dict[str, object], changes: dict[str, object], expected: Disclosure
 ) -> None:
     assert disclosure_of(record(kind, provenance, **changes), "LOCAL", 3) is expected
+
+
+@pytest.mark.parametrize(
+    ("level", "expected"), list(enumerate([Disclosure.SHOWN] * 2 + [Disclosure.PAYLOAD] * 2))
+)
+def test_who_sent_a_record_leaves_below_level_2_only(level: int, expected: Disclosure) -> None:
+    sent = record(Kind.RELAYED, {"tenant": "LOCAL", "applied_level": level})
+    assert disclosure_of(sent, "LOCAL", level) is expected
 
 
 @pytest.mark.parametrize("provenance", [b"", b"[]", b'{"tenant":7}'])
