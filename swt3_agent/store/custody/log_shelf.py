@@ -1,5 +1,6 @@
 """Entries in encrypted files, many to a file (docs/formats.md, "Custody")."""
 
+import errno
 import logging
 import os
 import secrets
@@ -193,4 +194,11 @@ class _OpenFile:
     def _append(self, data: bytes) -> None:
         write_all(self._fd, data, self.size)
         os.fdatasync(self._fd)
+        self._check_place()
         self.size += len(data)
+
+    def _check_place(self) -> None:
+        """Raise OSError where the file was removed, or its directory moved or mounted over: it can
+        be written still, and nobody would find what is in it."""
+        if not os.path.samestat(self._path.stat(), os.fstat(self._fd)):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE), str(self._path))

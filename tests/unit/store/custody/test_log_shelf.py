@@ -14,6 +14,7 @@ from swt3_agent.store.custody.reader import CustodyFile
 from swt3_agent.store.state import Layout
 from tests.unit.store.custody.support import (
     SOURCE,
+    await_that,
     entry,
     keep,
     opened,
@@ -158,3 +159,21 @@ def test_a_frame_that_claims_to_be_huge_is_not_read(layout: Layout) -> None:
     kept, reading = read(file, own_key(layout))
     assert kept == []
     assert [reason.code for reason in reading.damage] == ["CUSTODY_FRAME"]
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "covered"])
+def test_a_file_that_nobody_would_find_is_not_written_on(layout: Layout, how: str) -> None:
+    with opened(layout) as custody:
+        keep(custody, entry(1))
+        (file,) = layout.custody.iterdir()
+        if how == "removed":
+            file.unlink()
+        else:
+            layout.custody.rename(layout.root / "elsewhere")
+        if how == "covered":
+            layout.custody.mkdir(0o700)
+        keep(custody, entry(2))
+        layout.custody.mkdir(0o700, exist_ok=True)
+        await_that(lambda: custody.lack is None)
+    found = [kept for file in layout.custody.iterdir() for kept in read(file, own_key(layout))[0]]
+    assert [kept.original for kept in found] == [entry(2).original]
