@@ -7,6 +7,7 @@ together, since clients choose their names; at clearing level 3 all are.
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import Metric
@@ -18,6 +19,7 @@ from swt3_agent.daemon.disk import room_at
 from swt3_agent.daemon.families import Values, gauge, samples
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.readiness import unready
+from swt3_agent.errors import AgentError
 from swt3_agent.protocol.catalogue import CATALOGUE
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
@@ -49,7 +51,10 @@ class NodeMetrics(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """Every metric that there is something to say about. Raises JournalError and OSError."""
+        """Every metric that there is something to say about.
+
+        Where the disk or the log cannot be read, the others: `swt3_unready` then says why.
+        """
         node = self._node
         yield samples("swt3_build_info", {(__version__,): 1})
         reasons = unready(node)
@@ -57,11 +62,10 @@ class NodeMetrics(Collector):
         yield samples("swt3_unready", {(reason.code,): 1 for reason in reasons})
         yield gauge("swt3_clearing_level", node.config.clearing_level)
         yield from _collectors(node)
-        yield samples("swt3_witness_total", _witnessed(node))
-        yield from _coverage(node)
         yield from _intake(self._intakes)
-        yield from _log(node)
-        yield from _delivery(node)
+        for read in (_witnessed, _coverage, _log, _disk, _delivery):
+            with suppress(AgentError, OSError):
+                yield from read(node)
 
 
 def _collectors(node: Node) -> Iterator[Metric]:
@@ -76,14 +80,14 @@ def _collectors(node: Node) -> Iterator[Metric]:
     yield samples("swt3_attestation_last_success_timestamp_seconds", good)
 
 
-def _witnessed(node: Node) -> Values:
+def _witnessed(node: Node) -> Iterator[Metric]:
     silent = node.config.clearing_level >= SILENT_LEVEL
     counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
     for (procedure, verdict), count in node.catalogue.verdicts().items():
         named = procedure if procedure in CATALOGUE else OTHER
         told = verdict or RELAYED
         counts[(told,) if silent else (named, told)] += count
-    return counts
+    yield samples("swt3_witness_total", counts)
 
 
 def _coverage(node: Node) -> Iterator[Metric]:
@@ -112,13 +116,16 @@ def _intake(intakes: Sequence[IntakeCounters]) -> Iterator[Metric]:
 
 
 def _log(node: Node) -> Iterator[Metric]:
-    quarantine = node.catalogue.kinds().get(Kind.QUARANTINE)
-    yield gauge("swt3_quarantined_records", 0 if quarantine is None else quarantine.count)
     yield gauge("swt3_log_tree_size", node.journal.size)
     head = node.heads.latest
     if head is not None:
         yield gauge("swt3_checkpoint_timestamp_seconds", head.note.utc_ms / 1000)
     yield gauge("swt3_checkpoint_signed", head is not None and head.signed)
+    quarantine = node.catalogue.kinds().get(Kind.QUARANTINE)
+    yield gauge("swt3_quarantined_records", 0 if quarantine is None else quarantine.count)
+
+
+def _disk(node: Node) -> Iterator[Metric]:
     yield gauge("swt3_disk_free_bytes", room_at(node.config.state_dir).free_bytes)
 
 

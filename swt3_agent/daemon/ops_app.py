@@ -25,6 +25,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.sockets import Sockets
 from swt3_agent.daemon.times import iso_time
+from swt3_agent.errors import AgentError
 from swt3_agent.protocol.appraisal import Outcome
 from swt3_agent.relay.counters import IntakeCounters
 
@@ -102,8 +103,16 @@ def health_view(node: Node, *, discreet: bool) -> dict[str, Any]:
         "topology": hardware.get("topology"),
         "accelerator_count": hardware.get("accelerator_count"),
         "gpu_count": hardware.get("gpu_count"),
-        "pending": node.settlements.backlog().records if connected else 0,
+        "pending": _pending(node) if connected else 0,
     }
+
+
+def _pending(node: Node) -> int | None:
+    """Records that wait for the ledger; None where the log cannot be read, which /readyz says."""
+    try:
+        return node.settlements.backlog().records
+    except AgentError:
+        return None
 
 
 def _hardware(node: Node) -> Mapping[str, object]:

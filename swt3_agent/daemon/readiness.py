@@ -32,9 +32,10 @@ QUARANTINE_S = 24 * 3600.0
 the log keeps it for good."""
 
 
-def unready(node: Node) -> list[Reason]:
-    """The reasons, the gravest first. It may take as long as the disk does: ask from a thread."""
-    now_ms = time.time_ns() // 1_000_000
+def unready(node: Node, now_ms: int | None = None) -> list[Reason]:
+    """The reasons as of ``now_ms`` (None: the clock's), the gravest first. It may take as long as
+    the disk does: ask from a thread."""
+    now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
     return [
         *without_trouble(lambda: _journal(node)),
         *without_trouble(lambda: _disk(node)),

@@ -2,21 +2,18 @@
 
 import json
 import re
-import socket
 import stat
-import time
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.ledger import API_KEY, Ledger, Trouble
+from tests.support.ops import DEADLINE_S, Ops, UnixHTTPConnection, free_port
 from tests.support.software_tpm import short_directory
 
-DEADLINE_S = 20.0
 NAMES = {
     "swt3_build_info",
     "swt3_collector_success",
@@ -32,65 +29,11 @@ NAMES = {
 }
 
 
-class UnixHTTPConnection(HTTPConnection):
-    """An HTTP client of a Unix socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("agent", timeout=DEADLINE_S)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(DEADLINE_S)
-        self.sock.connect(str(self._path))
-
-
-class Ops:
-    """Asks the ops socket of an agent."""
-
-    def __init__(self, agent: AgentProcess) -> None:
-        self.path = agent.root / "intake.sock.ops"
-        if not self.path.exists():
-            self.path = agent.root / "ops.sock"
-
-    def ask(
-        self, path: str, method: str = "GET", **headers: str
-    ) -> tuple[int, HTTPResponse, bytes]:
-        connection = UnixHTTPConnection(self.path)
-        try:
-            connection.request(method, path, headers=headers)
-            answer = connection.getresponse()
-            return answer.status, answer, answer.read()
-        finally:
-            connection.close()
-
-    def json(self, path: str) -> tuple[int, dict[str, Any]]:
-        status, _, body = self.ask(path)
-        return status, json.loads(body)
-
-    def await_reasons(self, wanted: set[str]) -> dict[str, Any]:
-        """/readyz once it names exactly these reasons."""
-        deadline = time.monotonic() + DEADLINE_S
-        while True:
-            status, view = self.json("/readyz")
-            assert view["ready"] == (status == 200) == (not view["reasons"])
-            if {reason["code"] for reason in view["reasons"]} == wanted:
-                return view
-            assert time.monotonic() < deadline, view
-            time.sleep(0.05)
-
-
 @pytest.fixture(scope="module")
 def agent() -> Iterator[AgentProcess]:
     """One for all tests that change nothing."""
     with short_directory() as room, AgentProcess(room) as agent:
         yield agent
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def test_health_has_the_keys_that_its_readers_know(agent: AgentProcess) -> None:
