@@ -13,20 +13,24 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from swt3_agent.config import Ledger
 from swt3_agent.errors import AgentError, ConfigError, JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
+from swt3_agent.relay.delivery.address import Address
 from swt3_agent.relay.delivery.batches import BatchLimits
 from swt3_agent.relay.delivery.gate import Gate
 from swt3_agent.relay.delivery.interfaces import Answer, Held
 from swt3_agent.relay.delivery.jitter import FullJitter
 from swt3_agent.relay.delivery.lane import PROBE_S, Lane, LaneState, Step
-from swt3_agent.relay.delivery.ledger import Address, HttpLedger
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import FORWARDABLE, Receipt, Settlement, Settlements, Withheld
 from swt3_agent.telemetry import Event, fields
+
+if TYPE_CHECKING:
+    from swt3_agent.relay.delivery.ledger import HttpLedger
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +154,7 @@ class Delivery:
         while not self._stopping:
             try:
                 self._follow_orders()
-                async with HttpLedger(self._address) as ledger:
+                async with _ledger_at(self._address) as ledger:
                     await self._send_until_fault(ledger)
             except ConfigError as error:  # its files may be mended while the agent runs
                 await self._pause(Step(LaneState.STOPPED, _reason(error), PROBE_S))
@@ -159,7 +163,7 @@ class Delivery:
                 fault = Reason("INTERNAL", f"delivery failed: {error!r}", "see the log; report it")
                 await self._pause(Step(LaneState.STOPPED, fault, PROBE_S))
 
-    async def _send_until_fault(self, ledger: HttpLedger) -> None:
+    async def _send_until_fault(self, ledger: "HttpLedger") -> None:
         while not self._stopping:
             try:
                 self._news.clear()
@@ -273,6 +277,13 @@ def _tell_of_exceptions(receipts: Sequence[Receipt], record: int) -> None:
             receipt=record,
         )
         logger.warning("the ledger judges otherwise than this agent %s", told)
+
+
+def _ledger_at(address: Address) -> "HttpLedger":
+    # Importing httpx is a third of the start of verbs such as `status`, which deliver nothing.
+    from swt3_agent.relay.delivery.ledger import HttpLedger
+
+    return HttpLedger(address)
 
 
 def address_of(ledger: Ledger) -> Address:

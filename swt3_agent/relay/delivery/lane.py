@@ -8,15 +8,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from typing import Protocol
 
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.evidence import Reason
-from swt3_agent.relay.delivery.answers import Keep, Refuse, Settled, Stop
-from swt3_agent.relay.delivery.batches import Batch, BatchLimits, read_again, read_batch
+from swt3_agent.relay.delivery.answers import Keep, Outcome, Refuse, Settled, Stop
+from swt3_agent.relay.delivery.batches import Batch, BatchLimits, Item, read_again, read_batch
 from swt3_agent.relay.delivery.gate import Gate
 from swt3_agent.relay.delivery.interfaces import Answer, RecordSource, SettlementSink
 from swt3_agent.relay.delivery.jitter import FullJitter
-from swt3_agent.relay.delivery.ledger import Ledger
 
 PROBE_S = 900.0
 """How often a stopped lane sees for itself whether it may go on."""
@@ -26,6 +26,14 @@ MOST_REFUSED_IN_A_ROW = 64
 not the records: the lane stops instead of putting the whole backlog aside."""
 
 _GROWTH = 64  # after a 413 each delivered batch gives back this part of the full size
+
+
+class Ledger(Protocol):
+    """Takes batches."""
+
+    async def post(self, body: bytes, items: Sequence[Item]) -> Outcome:
+        """Send ``body``, which holds ``items``, and say what became of it. Raises nothing."""
+        ...
 
 
 class LaneState(Enum):

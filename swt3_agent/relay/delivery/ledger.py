@@ -8,53 +8,20 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from pathlib import Path
 from types import TracebackType
-from typing import Protocol
 
 import httpx
 
 from swt3_agent.errors import ConfigError
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.relay.delivery.address import Address
 from swt3_agent.relay.delivery.answers import Keep, Outcome, decide
 from swt3_agent.relay.delivery.batches import Item
 
 PATH = "/api/v1/witness/batch"
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _REPLACEMENT = b"[removed]"
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a ledger is and how it is reached.
-
-    ``endpoint`` is a URL without what belongs to the call, ``api_key`` a secret. ``ca`` is a PEM
-    file of the only authorities that are trusted (None: the system's), ``certificate`` and ``key``
-    are PEM files of a client certificate. ``timeout_s`` is for a whole POST with its answer.
-    """
-
-    endpoint: str
-    api_key: str = field(repr=False)
-    ca: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-    timeout_s: float = 30.0
-
-    @property
-    def host(self) -> str:
-        """The name of the ledger in receipts: host, and port where it is given."""
-        url = httpx.URL(self.endpoint)
-        return url.netloc.decode("ascii")
-
-
-class Ledger(Protocol):
-    """Takes batches."""
-
-    async def post(self, body: bytes, items: Sequence[Item]) -> Outcome:
-        """Send ``body``, which holds ``items``, and say what became of it. Raises nothing."""
-        ...
 
 
 class HttpLedger:

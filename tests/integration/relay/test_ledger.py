@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from swt3_agent.errors import ConfigError
+from swt3_agent.relay.delivery.address import Address
 from swt3_agent.relay.delivery.answers import Keep, Outcome, Refuse, Settled, Stop
 from swt3_agent.relay.delivery.batches import Batch, Item
-from swt3_agent.relay.delivery.ledger import MAX_ANSWER_BYTES, PATH, Address, HttpLedger
+from swt3_agent.relay.delivery.ledger import MAX_ANSWER_BYTES, PATH, HttpLedger
 from tests.support.anchors import inference_anchor
 from tests.support.certificates import Authority
 from tests.support.ledger import API_KEY, HEADERS, Ledger, Trouble

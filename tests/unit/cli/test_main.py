@@ -134,3 +134,18 @@ def test_an_error_is_words_and_a_remedy_where_a_person_asked(
     assert shown.out == ""
     assert "SWT3_CLEARING_LEVEL" in shown.err
     assert "remedy" in shown.err
+
+
+def test_verbs_that_only_look_start_without_what_delivery_and_http_need() -> None:
+    """Operators and probes run them often; httpx and uvicorn would double their start."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import sys, swt3_agent.cli.status, swt3_agent.cli.config; print(*sys.modules)",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not {"httpx", "uvicorn", "starlette", "rich", "numpy"} & set(found.stdout.split())
