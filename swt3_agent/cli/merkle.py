@@ -48,12 +48,15 @@ def day_lines(day: dict[str, Any]) -> list[str]:
     if not day["sealed"]:
         return [*lines, "sealed      no: the day is not over, and its root will change"]
     lines.append(f"sealed      {utc_text(day['sealed_at'])}, in record {day['record']}")
-    held = "the log held" if day["verified"] else "the log did NOT hold: see its AI-AUDIT.1"
+    held = "held" if day["verified"] else "did NOT hold: see its AI-AUDIT.1"
     anchor = day["anchor"]
     where = "no AI-AUDIT.1 yet"
     if anchor is not None:
         where = f"{anchor['token']} in record {anchor['record']}"
-    return [*lines, f"audit       {held}; {where}"]
+    lines.append(
+        f"audit       {day['read_back']} of {log['size']} records read back: the log {held}"
+    )
+    return [*lines, f"            {where}"]
 
 
 def proof_lines(proof: dict[str, Any]) -> list[str]:

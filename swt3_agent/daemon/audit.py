@@ -118,6 +118,7 @@ class AuditCollector:
             first,
             size,
             None if last is None else last[1].log,
+            today,
             scan.see,
             self._breath,
         )
@@ -133,7 +134,13 @@ class AuditCollector:
         if state is None or not days:
             return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, claims)
         stated = Stated(
-            self._tenant, date_of(today), not check.problems, state, follows, tuple(days)
+            self._tenant,
+            date_of(today),
+            not check.problems,
+            state,
+            follows,
+            tuple(days),
+            check.entries,
         )
         return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, claims, msgspec.to_builtins(stated))
 

@@ -42,10 +42,10 @@ class LogState(msgspec.Struct, frozen=True):
 
 
 class Stated(msgspec.Struct, frozen=True):
-    """``stated`` of an audit: what was sealed, and the log that was read back for it.
+    """``stated`` of an audit: what was sealed, and the log as it was found.
 
-    ``next`` is the first record that may belong to a later day; ``verified`` is whether the log
-    held all that was stated about it.
+    ``next`` is the first record that may belong to a later day; ``verified`` is whether nothing was
+    found to be other than stated, and ``entries`` how many records of the log were read for that.
     """
 
     tenant: str
@@ -54,6 +54,7 @@ class Stated(msgspec.Struct, frozen=True):
     log: LogState
     next: int
     days: tuple[SealedDay, ...] = ()
+    entries: int = 0
 
 
 class _Payload(msgspec.Struct):

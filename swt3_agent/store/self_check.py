@@ -1,9 +1,10 @@
 """The log checked against itself: what the daily audit does before it seals a day.
 
-Read back from disk and hashed anew: every record from the segment on that holds ``start``. Taken
-from their stored roots: the segments before it. Compared with each other: the roots of the segments
-that were read, the log's root, the newest heads, and the log as the audit before stated it. What
-lies in older segments is for `fsck` to read again.
+Read back from disk and hashed anew: every record from the segment on that holds ``start``, and of
+the segments before it those whose turn it is, so that each is read again every four weeks. Taken
+from their stored roots: the other segments. Compared with each other: the roots of the segments
+that were read, the log's root, the newest heads, and the log as the audit before stated it. `fsck`
+reads all of them at once.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ from swt3_agent.store.journal import Journal
 from swt3_agent.store.seals import LogState
 from swt3_agent.store.segment_file import SEGMENT_RECORDS, SLICE_RECORDS
 from swt3_agent.store.tree import LogTree
+
+TURNS = 28
+"""Audits in which every old segment is read once."""
 
 _RESTORE = "run `swt3-agent fsck`; restore journal/ and keys/ from one backup, or tell an assessor"
 
@@ -43,15 +47,19 @@ def check_log(
     start: int,
     size: int,
     earlier: LogState | None,
+    turn: int,
     see: Callable[[Record], None],
     breathe: Callable[[], None],
 ) -> SelfCheck:
     """Check the first ``size`` records; hand those from ``start`` on to ``see`` as they are read.
 
-    ``earlier`` is the log as an audit before stated it. ``breathe`` is called after each slice, a
+    ``earlier`` is the log as an audit before stated it; ``turn`` is one more every day, and chooses
+    which older segments are read again. ``breathe`` is called after each slice, a
     few milliseconds of work; what it raises ends the check. Damage is a problem, never an error.
     """
-    return _SelfCheck(journal, catalogue, breathe).run(start, size, earlier, see)
+    check = _SelfCheck(journal, catalogue, breathe)
+    check.read_again(start // SEGMENT_RECORDS, turn)
+    return check.run(start, size, earlier, see)
 
 
 class _SelfCheck:
@@ -61,6 +69,24 @@ class _SelfCheck:
         self._breathe = breathe
         self._problems: list[Reason] = []
         self._entries = 0
+
+    def read_again(self, number: int, turn: int) -> None:
+        """Of the segments before ``number`` those whose turn it is. One that is damaged keeps no
+        day from being sealed, for its root is stored; but the log has not held."""
+        for old in range(turn % TURNS, number, TURNS):
+            first = old * SEGMENT_RECORDS
+            try:
+                key = self._journal.segment_key(first)
+                tree, root = LogTree((), self._leaves_of), None
+                for part in self._journal.slices(first, first + SEGMENT_RECORDS):
+                    root = tree.extend(leaf_hashes(key, part.first_seq, part.contents))
+                    self._entries += len(part.contents)
+                    self._breathe()
+                self._compare(
+                    "SEGMENT_ROOT", f"segment {old}", root or EMPTY_ROOT, self._stored(old)
+                )
+            except (JournalError, FormatError, ValueError) as error:
+                self._note(error)
 
     def run(
         self, start: int, size: int, earlier: LogState | None, see: Callable[[Record], None]
@@ -76,10 +102,7 @@ class _SelfCheck:
                 self._compare("AUDITED_ROOT", was, _root(tree, earlier.size), stated)
             head = self._compare_heads(tree, size)
         except (JournalError, FormatError, ValueError) as error:
-            if getattr(error, "retryable", False):  # no damage: the agent stops
-                raise
-            code = getattr(error, "code", "AUDIT_UNREADABLE")
-            self._problems.append(Reason(code, str(error), getattr(error, "remedy", _RESTORE)))
+            self._note(error)
         return SelfCheck(
             size,
             self._entries,
@@ -93,7 +116,7 @@ class _SelfCheck:
         journal = self._journal
         number = start // SEGMENT_RECORDS
         first = number * SEGMENT_RECORDS
-        stored = [_segment_root(journal, segment) for segment in range(number)]
+        stored = [self._stored(segment) for segment in range(number)]
         tree = LogTree(stored, self._leaves_of)
         records = journal.scan(first, size)
         while part := list(islice(records, SLICE_RECORDS)):
@@ -103,8 +126,7 @@ class _SelfCheck:
             root = tree.extend(leaves)
             self._entries += len(part)
             if root is not None:
-                stated = _segment_root(journal, number)
-                self._compare("SEGMENT_ROOT", f"segment {number}", root, stated)
+                self._compare("SEGMENT_ROOT", f"segment {number}", root, self._stored(number))
             for record in part:
                 if record.seq >= start:
                     see(record)
@@ -127,6 +149,16 @@ class _SelfCheck:
             detail = f"the {what} has root {stated.hex()}; its records give {found.hex()}"
             self._problems.append(Reason(code, detail, _RESTORE))
 
+    def _note(self, error: JournalError | FormatError | ValueError) -> None:
+        if getattr(error, "retryable", False):  # no damage: the agent stops
+            raise error
+        code = getattr(error, "code", "AUDIT_UNREADABLE")
+        self._problems.append(Reason(code, str(error), getattr(error, "remedy", _RESTORE)))
+
+    def _stored(self, number: int) -> bytes:
+        first = number * SEGMENT_RECORDS
+        return self._journal.range_hash(first, first + SEGMENT_RECORDS)
+
     def _leaves_of(self, number: int) -> Iterator[bytes]:
         first = number * SEGMENT_RECORDS
         key = self._journal.segment_key(first)
@@ -136,11 +168,6 @@ class _SelfCheck:
 
 
 _HEADS = 64  # looked at for the newest that a TPM signed
-
-
-def _segment_root(journal: Journal, number: int) -> bytes:
-    first = number * SEGMENT_RECORDS
-    return journal.range_hash(first, first + SEGMENT_RECORDS)
 
 
 def _root(tree: LogTree, size: int) -> bytes:

@@ -181,6 +181,7 @@ def test_the_first_partial_day_is_sealed_a_quarter_past_midnight_and_not_before(
         "count": 4,
         "late": 0,
         "verified": True,
+        "read_back": 4,
         "sealed_at": int(clock.now_s * 1000),
         "log": {"size": 4, "root": node.journal.root(4).hex()},
         "record": attested.evidence_record,

@@ -9,7 +9,7 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.seals import LogState
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
-from swt3_agent.store.self_check import SelfCheck, check_log
+from swt3_agent.store.self_check import TURNS, SelfCheck, check_log
 from swt3_agent.store.state import StateDirectory
 from tests.unit.store.records import drafts
 
@@ -28,7 +28,9 @@ def long_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def checked(root: Path, start: int, earlier: LogState | None = None) -> tuple[SelfCheck, list[int]]:
+def checked(
+    root: Path, start: int, earlier: LogState | None = None, turn: int = 1
+) -> tuple[SelfCheck, list[int]]:
     seen: list[int] = []
 
     def see(record: Record) -> None:
@@ -39,7 +41,7 @@ def checked(root: Path, start: int, earlier: LogState | None = None) -> tuple[Se
         Catalogue.open(root / "catalogue.db", journal) as catalogue,
     ):
         size = journal.size
-        check = check_log(journal, catalogue, start, size, earlier, see, lambda: None)
+        check = check_log(journal, catalogue, start, size, earlier, turn, see, lambda: None)
         if check.root is not None:
             assert check.root == journal.root(size)
     return check, seen
@@ -80,3 +82,23 @@ def test_a_sealed_segment_that_cannot_be_read_is_a_problem_and_leaves_no_root(
         sealed.write_bytes(whole)
     assert check.root is None
     assert [problem.code for problem in check.problems] == ["SEGMENT_DAMAGED"]
+
+
+def test_an_old_segment_is_read_again_when_its_turn_comes(long_log: Path) -> None:
+    start = SEGMENT_RECORDS + 10
+    again, seen = checked(long_log, start, turn=3 * TURNS)
+    assert again.problems == ()
+    assert again.entries == again.size
+    assert seen == list(range(start, again.size))
+    (sealed,) = (long_log / "journal").glob("*.zst*")
+    whole = sealed.read_bytes()
+    sealed.write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    try:
+        damaged, _ = checked(long_log, start, turn=0)
+        not_its_turn, _ = checked(long_log, start, turn=1)
+    finally:
+        sealed.write_bytes(whole)
+    assert [problem.code for problem in damaged.problems] == ["SEGMENT_DAMAGED"]
+    assert damaged.root == again.root  # the day is sealed all the same, as not verified
+    assert not_its_turn.problems == ()
+    assert not_its_turn.entries == again.size - SEGMENT_RECORDS
