@@ -144,10 +144,12 @@ class Connection(asyncio.BufferedProtocol):
         budget = self._limits.bytes_per_turn
         while budget > 0 and self._has_work():
             budget -= _REQUEST_COST
+            if self._work is None and not self.next_is_small:
+                budget = 0  # to take it apart is a turn's work
             work = self._work or self._begin()
             if work is None:
                 continue
-            if not work.over and not work.blocked:
+            if budget > 0 and not work.over and not work.blocked:
                 budget -= work.judgement.advance(budget)
                 if work.judgement.done:
                     self._shared.submissions.submit(work)

@@ -61,9 +61,8 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, bytes]:
     Raises FormatError: BAD_FIELD where it is no witness, repeats a key, is nested too deep or has
     free text where level 3 allows none; BAD_FINGERPRINT where the fingerprint is another's.
     """
-    limits = rules.limits
-    if len(payload) > limits.large_record_bytes and payload.count(b",") > limits.max_values:
-        raise _bad_field(f"the record holds more than {limits.max_values} values")
+    if has_too_many_values(payload, rules.limits):
+        raise _bad_field(f"the record holds more than {rules.limits.max_values} values")
     witness = decode_witness(payload)
     try:
         fields = read_strictly(payload)
@@ -90,6 +89,11 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, bytes]:
         refuse_free_text(fields)
     cleared, exceeding = clear(fields, level)
     return witness, without(payload, fields, cleared) if exceeding else payload
+
+
+def has_too_many_values(payload: bytes, limits: IntakeLimits) -> bool:
+    """Whether to decode ``payload`` would keep the rest of the loop waiting."""
+    return len(payload) > limits.large_record_bytes and payload.count(b",") > limits.max_values
 
 
 def held(payload: bytes, rules: Rules) -> tuple[bytes, int]:

@@ -1,18 +1,23 @@
 """Requests, cut out of a stream of bytes and taken apart (docs/formats.md, "Intake")."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from typing import Any
 
 import msgspec
 
 from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER
 from swt3_agent.relay.answers import UNKNOWN_ID, Code, Refusal
+from swt3_agent.relay.elements import bounded_list, elements
 from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.sentinel_request import OPERATIONS, SentinelRequest, parse_sentinel_request
 
 _LONGEST_ID = 128
 _LONGEST_CLIENT = 64
+_LARGE_LINE = 64 * 1024
 _LINE_OVERHEAD = 64
 """Bytes that a waiting line costs besides its content: an empty one is not free."""
 
@@ -63,9 +68,18 @@ class LineSplitter:
         """Take the next bytes of the stream."""
         first, *others = data.split(b"\n")
         self._extend(first)
-        for piece in others:
-            self._finish()
-            self._extend(piece)
+        if not others:
+            return
+        self._finish()
+        *whole, last = others
+        if len(data) <= self._max_bytes:  # so is each line: all at once, for there may be many
+            self.lines.extend(whole)
+            self.waiting_bytes += sum(map(len, whole)) + _LINE_OVERHEAD * len(whole)
+        else:
+            for piece in whole:
+                self._extend(piece)
+                self._finish()
+        self._extend(last)
 
     def end(self) -> None:
         """No more will come: an unfinished line is replaced by ``Broken.UNFINISHED``."""
@@ -147,6 +161,21 @@ class _Names(msgspec.Struct):
 
 
 _decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+@lru_cache(maxsize=8)
+def _large_envelope_decoder(max_records: int) -> Callable[[bytes], Any]:
+    """Decodes the same, however many records it is said to have."""
+    fields: list[Any] = [
+        ("op", str),
+        ("id", str),
+        ("witnesses", bounded_list(max_records)),
+        ("client", str | None, None),
+        ("batch", int | None, None),
+    ]
+    return msgspec.json.Decoder(msgspec.defstruct("LargeEnvelope", fields)).decode
+
+
 _decode_names = msgspec.json.Decoder(_Names).decode
 _decode_text = msgspec.json.Decoder(str).decode
 
@@ -160,7 +189,12 @@ def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Sentinel
     try:
         if not line.isascii():
             line.decode()  # the decoder passes over raw values without looking at their encoding
-        envelope: _Envelope = _decode_envelope(line)
+        if len(line) > _LARGE_LINE:
+            envelope = _large_envelope_decoder(limits.max_records)(line)
+            payloads = elements(envelope.witnesses)
+        else:
+            envelope = _decode_envelope(line)
+            payloads = list(map(bytes, envelope.witnesses))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         return _no_submission(line, str(error))
     request_id = envelope.id
@@ -168,13 +202,10 @@ def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Sentinel
         return _invalid(UNKNOWN_ID, f"id is not a text of 1 to {_LONGEST_ID} printable characters")
     if envelope.op != "submit":
         return _other_request(line, request_id, envelope.op)
-    if len(envelope.witnesses) > limits.max_records:
+    if len(payloads) > limits.max_records:
         return Refusal(
-            request_id,
-            Code.TOO_LARGE,
-            f"{len(envelope.witnesses)} records in one request, {limits.max_records} at most",
+            request_id, Code.TOO_LARGE, f"more than {limits.max_records} records in one request"
         )
-    payloads = list(map(bytes, envelope.witnesses))
     colons = [payload.count(b":") for payload in payloads]
     if line.count(b":") - sum(colons) != _envelope_colons(line, envelope):
         return _invalid(

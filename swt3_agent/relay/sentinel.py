@@ -7,6 +7,7 @@ nothing; all of it belongs to one listener and so to one tenant.
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -19,6 +20,7 @@ from swt3_agent.protocol.signing import ML_DSA_65, sign_fingerprint
 from swt3_agent.relay.answers import Code, Exchange, Outlet, Rejection, refused
 from swt3_agent.relay.batches import BatchJudgement
 from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.judgement import has_too_many_values
 from swt3_agent.relay.opaque import OpaqueJudgement
 from swt3_agent.relay.origin import Origin, Peer
 from swt3_agent.relay.request import SubmitRequest
@@ -40,6 +42,16 @@ ML_DSA_PER_SECOND = 200
 _ML_DSA_BURST = 16
 
 _encode = msgspec.json.Encoder().encode
+
+
+class _Anchor(msgspec.Struct):
+    """By which a witness is told that is not worth decoding."""
+
+    procedure_id: str
+    anchor_fingerprint: str
+
+
+_decode_anchor = msgspec.json.Decoder(_Anchor).decode
 
 
 class LogView(Protocol):
@@ -129,22 +141,32 @@ class Sentinel:
     ) -> tuple[Exchange, Work | None]:
         payload = request.payload.encode()
         judging = BatchJudgement
-        try:
-            witness = decode_witness(payload)
-        except FormatError:
+        fingerprint = self._anchor_in(payload)
+        if fingerprint is None:
             judging = OpaqueJudgement
-        else:
-            if witness.anchor_fingerprint != request.fingerprint:
-                return self._refused(
-                    request.id,
-                    outlet,
-                    Code.BAD_FINGERPRINT,
-                    "fingerprint is not the anchor_fingerprint of the payload",
-                ), None
+        elif fingerprint != request.fingerprint:
+            return self._refused(
+                request.id,
+                outlet,
+                Code.BAD_FINGERPRINT,
+                "fingerprint is not the anchor_fingerprint of the payload",
+            ), None
         submission = SubmitRequest(
             request.id, None, [payload], [payload.count(b":")], b"\\u003" in payload
         )
         return self._submissions.begin(submission, outlet, origin, _recorded, judging)
+
+    def _anchor_in(self, payload: bytes) -> str | None:
+        """The fingerprint of the witness that ``payload`` is; None where it is none."""
+        if has_too_many_values(payload, self._submissions.limits):
+            with suppress(msgspec.MsgspecError, RecursionError):  # and it is refused as such
+                named: _Anchor = _decode_anchor(payload)
+                return named.anchor_fingerprint
+            return None
+        try:
+            return decode_witness(payload).anchor_fingerprint
+        except FormatError:
+            return None
 
     def _check(self, session: Session, tool: str) -> Mapping[str, object]:
         violation = self._gate.check(session, tool)

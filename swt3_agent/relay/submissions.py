@@ -21,6 +21,7 @@ from swt3_agent.relay.batches import (
 )
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.judgement import Rules
+from swt3_agent.relay.limits import IntakeLimits
 from swt3_agent.relay.origin import Origin
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
@@ -79,11 +80,11 @@ class Work:
     over: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Barrier:
-    """An answer that waits for commits, whatever becomes of them."""
+    """An answer that waits for all commits before number ``before``, whatever becomes of them."""
 
-    waits_for: "set[Future[Commit]]"
+    before: int
     exchange: Exchange
     answer: Callable[[], bytes]
 
@@ -124,8 +125,14 @@ class Submissions:
         self._due: deque[tuple[float, Exchange]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._touched: set[Outlet] = set()
-        self._uncommitted: set[Future[Commit]] = set()
-        self._barriers: list[_Barrier] = []
+        self._appends = 0
+        self._uncommitted: dict[int, None] = {}  # in order: the first is the oldest
+        self._barriers: deque[_Barrier] = deque()
+
+    @property
+    def limits(self) -> IntakeLimits:
+        """What the listener takes."""
+        return self._rules.limits
 
     def raise_level(self, level: int) -> None:
         """Hold records to clearing ``level``, if not to a higher one, from the next batch on."""
@@ -174,7 +181,7 @@ class Submissions:
             exchange.answer(answer())
             return exchange
         self._expect(exchange)
-        self._barriers.append(_Barrier(set(self._uncommitted), exchange, answer))
+        self._barriers.append(_Barrier(self._appends, exchange, answer))
         return exchange
 
     def refuse(self, request_id: str, outlet: Outlet, code: Code, error: str) -> Exchange:
@@ -197,9 +204,11 @@ class Submissions:
             self._fail(work, _NOT_STORED.get(error.code, Code.BUSY), error.message)
             self._flush_touched()
             return
-        self._uncommitted.add(future)
+        number = self._appends
+        self._appends += 1
+        self._uncommitted[number] = None
         future.add_done_callback(
-            lambda done: self._mailbox.post(partial(self._committed, work, done))
+            lambda done: self._mailbox.post(partial(self._committed, work, number, done))
         )
 
     def _ask_store(self, key: BatchKey) -> StoreAnswer:
@@ -224,7 +233,7 @@ class Submissions:
         for exchange in work.pending.waiting:
             exchange.outlet.resume()
 
-    def _committed(self, work: Work, future: "Future[Commit]") -> None:
+    def _committed(self, work: Work, number: int, future: "Future[Commit]") -> None:
         try:
             commit = future.result()
         except JournalError as error:
@@ -236,17 +245,19 @@ class Submissions:
             self._fail(work, Code.OUTCOME_UNKNOWN, "the store failed; send the same batch again")
         else:
             self._settle(work, commit.first_seq)
-        self._uncommitted.discard(future)
-        if self._barriers:
-            self._pass_barriers(future)
+        del self._uncommitted[number]
+        self._pass_barriers()
 
-    def _pass_barriers(self, future: "Future[Commit]") -> None:
-        for barrier in self._barriers:
-            barrier.waits_for.discard(future)
-            if not barrier.waits_for and barrier.exchange.line is None:
+    def _pass_barriers(self) -> None:
+        oldest = next(iter(self._uncommitted), self._appends)
+        while self._barriers:
+            barrier = self._barriers[0]
+            if barrier.exchange.line is None:
+                if barrier.before > oldest:
+                    break
                 barrier.exchange.answer(barrier.answer())
                 self._touched.add(barrier.exchange.outlet)
-        self._barriers = [barrier for barrier in self._barriers if barrier.waits_for]
+            self._barriers.popleft()
 
     def _settle(self, work: Work, first_seq: int | None) -> None:
         judgement = work.judgement
@@ -292,6 +303,7 @@ class Submissions:
                 "the answer is due and the store has not committed; send the same batch again",
             )
         self._alarm = self._loop.call_at(self._due[0][0], self._ring) if self._due else None
+        self._pass_barriers()
         self._flush_touched()
 
     def _deliver(self, arrived: deque[Callable[[], None]]) -> None:

@@ -206,6 +206,19 @@ class TestRecord:
         assert (answer["ok"], answer["code"]) == (False, "BAD_FINGERPRINT")
         assert [kind for kind, _, _ in sink.records] == [Kind.QUARANTINE]
 
+    def test_a_payload_that_would_keep_the_loop_busy_is_not_decoded(
+        self, path: Path, sink: ListSink
+    ) -> None:
+        values = [0] * 40_000
+        anchor = inference_anchor(ai_context={"values": values})
+        with sentinel(path, sink, clearing_level=1), Peer(path) as peer:
+            named = anchor["anchor_fingerprint"]
+            witness = ask(peer, "record", fingerprint=named, payload=json.dumps(anchor))
+            other = ask(peer, "record", fingerprint=named, payload=json.dumps(values))
+        assert witness["code"] == "BAD_FIELD"
+        assert other["ok"]
+        assert sink.payloads(Kind.OPAQUE) == [json.dumps(values).encode()]
+
     @pytest.mark.parametrize("payload", ["plain text", "{}", '{"test":true}', "", "ÄÖ\n"])
     def test_what_is_no_witness_is_kept_as_opaque(
         self, payload: str, path: Path, sink: ListSink

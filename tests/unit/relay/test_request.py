@@ -124,6 +124,18 @@ def test_without_a_usable_id_there_is_none_to_echo(name: bytes) -> None:
     assert (refusal.request_id, refusal.code) == ("?", Code.INVALID_REQUEST)
 
 
+@pytest.mark.parametrize("size", [1, 70_000])
+def test_a_large_request_is_read_as_a_small_one(size: int) -> None:
+    witness = b'{"a" : "%b"}' % (b"x" * size)
+    head = b'{"op":"submit","id":"i","client":"c","batch":7,"witnesses":[%b, %b]'
+    request = _request(head % (witness, witness) + b"}")
+    assert request.payloads == [witness, witness]
+    assert (request.batch_key, request.colons) == (("c", 7), [1, 1])
+    assert _request(b'{"op":"submit","id":"i","witnesses":[%b]}' % witness).batch_key is None
+    repeated = _refusal(head % (witness, witness) + b',"batch":8}')
+    assert (repeated.request_id, repeated.code) == ("i", Code.INVALID_REQUEST)
+
+
 def test_one_record_too_many_is_told_with_the_limit() -> None:
     line = b'{"op":"submit","id":"i","witnesses":[%b]}' % b",".join([b"1"] * 1001)
     refusal = _refusal(line)
