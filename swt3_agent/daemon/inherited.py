@@ -4,6 +4,7 @@ Held by systemd they outlive a restart: who connects meanwhile waits instead of 
 no other program can take the port.
 """
 
+import ipaddress
 import os
 import socket
 from collections.abc import Collection, MutableMapping
@@ -22,13 +23,16 @@ def inherited_sockets(
 
     The variables are taken out of ``environ``, so that no child takes them for its own.
     Raises StateError SOCKET_INHERITED for anything passed that is not a listening stream socket
-    under a name of ``known``, each once: somebody meant it to be served.
+    under a name of ``known``, each once: somebody meant it to be served. Nor is one served that a
+    network reaches, or that has no file to say who may connect.
     """
     pid, count, names = (
         environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
     )
-    if pid != str(os.getpid()) or not count.isdecimal() or not 0 < int(count) <= _MOST:
+    if pid != str(os.getpid()):
         return {}
+    if not count.isdecimal() or int(count) > _MOST:
+        raise _refused(f"LISTEN_FDS is {count[:64]!a}, not a number up to {_MOST}")
     called = names.split(":")
     called += [""] * (int(count) - len(called))
     sockets: dict[str, socket.socket] = {}
@@ -56,9 +60,22 @@ def _listening(name: str, descriptor: int) -> socket.socket:
     if sock.type != socket.SOCK_STREAM or not listens or unix == name.endswith("-tcp"):
         sock.close()
         raise _refused(f"{name} does not listen for streams of its kind")
+    fault = _reached_by_others(sock.getsockname())
+    if fault:
+        sock.close()
+        raise _refused(f"{name} {fault}")
     sock.set_inheritable(False)
     sock.setblocking(False)
     return sock
+
+
+def _reached_by_others(address: str | bytes | tuple[str, int]) -> str:
+    """What is wrong with where a socket listens; empty where nothing is."""
+    if isinstance(address, tuple):
+        loopback = ipaddress.ip_address(address[0]).is_loopback
+        return "" if loopback else "listens on an address that is not 127.0.0.1"
+    file = isinstance(address, str) and address.startswith("/")
+    return "" if file else "has no file that says who may connect"
 
 
 def _refused(fault: str) -> StateError:

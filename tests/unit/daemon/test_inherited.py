@@ -126,3 +126,20 @@ def test_what_does_not_listen_is_refused(tmp_path: Path) -> None:
 def test_a_name_twice_is_refused(held: socket.socket, tmp_path: Path) -> None:
     both = [held.fileno(), held.fileno()]
     assert passing(both, "intake:intake", tmp_path)["code"] == "SOCKET_INHERITED"
+
+
+@pytest.mark.parametrize(("family", "host"), [("AF_INET", "0.0.0.0"), ("AF_INET6", "::")])  # noqa: S104  # what must be refused
+def test_a_port_that_a_network_reaches_is_refused(family: str, host: str, tmp_path: Path) -> None:
+    if family == "AF_INET6" and not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with socket.create_server((host, 0), family=getattr(socket, family)) as port:
+        seen = passing([port.fileno()], "ops-tcp", tmp_path)
+    assert seen["code"] == "SOCKET_INHERITED"
+    assert "127.0.0.1" in seen["message"]
+
+
+def test_a_socket_without_a_file_is_refused(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.bind("")  # the kernel chooses an abstract name: anybody may connect
+        sock.listen()
+        assert passing([sock.fileno()], "control", tmp_path)["code"] == "SOCKET_INHERITED"
