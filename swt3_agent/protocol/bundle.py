@@ -15,14 +15,13 @@ from array import array
 from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 from zlib import crc32
 
 import msgspec
 from msgspec import Meta
 
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.log_tree import HASH_SIZE, SALT_SIZE
 from swt3_agent.protocol.record import FRAME_HEAD, Record, decode_body
 
@@ -52,7 +51,6 @@ NO_SALT = bytes(SALT_SIZE)
 LEAF_ENTRY = 1 + HASH_SIZE
 _SALTS = 2 * SALT_SIZE
 _MAX_SAFE_INTEGER = 2**53 - 1
-_MAX_DEPTH = 6
 
 Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 Count = Annotated[int, Meta(ge=0, le=_MAX_SAFE_INTEGER)]
@@ -117,7 +115,7 @@ class CollectorInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ListenerInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sums over the gap records of the range for one listener."""
 
-    refused: dict[Label, Count]
+    refused: Annotated[dict[Label, Count], Meta(max_length=256)]
     dropped: Count
     evicted: Count
     gaps: Count
@@ -150,14 +148,18 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     root: Hash
     peaks: Annotated[list[Hash], Meta(max_length=64)]
     members: Annotated[list[Member], Meta(max_length=MAX_MEMBERS)]
-    kinds: dict[Label, Count]
-    withheld: dict[Label, Count]
+    kinds: Annotated[dict[Label, Count], Meta(max_length=64)]
+    withheld: Annotated[dict[Label, Count], Meta(max_length=64)]
     collectors: Annotated[list[CollectorInfo], Meta(max_length=1000)]
-    listeners: dict[Label, ListenerInfo]
+    listeners: Annotated[dict[Label, ListenerInfo], Meta(max_length=10_000)]
     omitted: Annotated[list[Omission], Meta(max_length=100)]
     keys: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=16)] = []
     log_pcr: Annotated[int, Meta(ge=0, le=23)] | None = None
     previous: Head | None = None
+
+
+class _Claim(msgspec.Struct, frozen=True):
+    format: Any = None
 
 
 class Tail(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -186,22 +188,24 @@ def decode_text(data: bytes, kind: type[_Text]) -> _Text:
 
     Raises FormatError ``PARSE_*`` as ``decode_proof`` does.
     """
+    if len(data) > MAX_TEXT:
+        raise parse_error("TOO_LARGE", f"a text has {len(data)} bytes, and {MAX_TEXT} is the most")
     try:
-        tree = strict_json.loads(data, max_bytes=MAX_TEXT, max_depth=_MAX_DEPTH)
-    except FormatError as error:
-        raise parse_error(error.code, error.message) from None
-    claimed = tree.get("format") if isinstance(tree, dict) else None
-    if claimed != BUNDLE_FORMAT:
-        named = f"format {claimed[:40]!a}" if isinstance(claimed, str) else "no format"
-        raise FormatError(
-            "PARSE_FORMAT_UNKNOWN",
-            f"a text in the bundle names {named}, not {BUNDLE_FORMAT}",
-            remedy="use a verifier that knows the format",
-        )
-    try:
-        value = msgspec.convert(tree, kind)
-    except (msgspec.ValidationError, ValueError) as error:
+        claimed = msgspec.json.decode(data, type=_Claim).format
+        if claimed != BUNDLE_FORMAT:
+            named = f"format {claimed[:40]!a}" if isinstance(claimed, str) else "no format"
+            raise FormatError(
+                "PARSE_FORMAT_UNKNOWN",
+                f"a text in the bundle names {named}, not {BUNDLE_FORMAT}",
+                remedy="use a verifier that knows the format",
+            )
+        value = msgspec.json.decode(data, type=kind)  # straight, so that the first misfit ends it
+    except msgspec.ValidationError as error:
         raise parse_error("FIELD", f"a field is wrong: {str(error)[:200]}") from None
+    except RecursionError:
+        raise parse_error("TOO_DEEP", "a text is nested too deep") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise parse_error("NOT_JSON", f"a text is not JSON: {str(error)[:200]}") from None
     if encode_text(value) != data:
         raise parse_error("NOT_CANONICAL", "a text is not the canonical spelling of its content")
     return value

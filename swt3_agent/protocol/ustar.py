@@ -47,7 +47,8 @@ def parse_header(block: bytes) -> tuple[str, int]:
             return text, length
     raise FormatError(
         "BUNDLE_HEADER",
-        f"a tar header for {name[:64]!a} is not that of a plain file as an export writes it",
+        f"a tar header for {name[:64].decode('latin-1')!a} is not that of a plain file as an"
+        " export writes it",
         remedy="fetch the bundle again from where it was made, byte for byte: do not pack it anew",
     )
 

@@ -98,13 +98,14 @@ class Archive:
             raise refusal("BUNDLE_MEMBERS", "the portions do not make up the range")
         return boot_heads, portions
 
-    def digest(self) -> str:
-        """SHA-256 of the whole file, in hex."""
-        self._stream.seek(0)
-        digest = sha256()
-        while block := self._stream.read(_READ):
-            digest.update(block)
-        return digest.hexdigest()
+
+def digest_of(stream: BinaryIO) -> str:
+    """SHA-256 of the whole file, in hex."""
+    stream.seek(0)
+    digest = sha256()
+    while block := stream.read(_READ):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def decompress(member: Member, data: bytes) -> bytes:

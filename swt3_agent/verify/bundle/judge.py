@@ -27,7 +27,7 @@ from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import Floors, TrustStatement
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import anchoring
-from swt3_agent.verify.bundle.archive import Archive, Portion, refusal
+from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of, refusal
 from swt3_agent.verify.bundle.closing import examine_closing
 from swt3_agent.verify.bundle.contents import (
     Contents,
@@ -86,8 +86,8 @@ def verify_bundle(
 
 def _read(examination: Examination, stream: BinaryIO) -> tuple[Archive, Manifest]:
     examination.begin("container")
+    examination.hashes["bundle"] = digest_of(stream)
     archive = Archive(stream)
-    examination.hashes["bundle"] = archive.digest()
     examination.passed("a tar file of plain members, each once, in order")
     examination.begin("manifest")
     data = archive.read(MANIFEST)

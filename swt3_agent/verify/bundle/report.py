@@ -132,7 +132,9 @@ class BundleReport:
         if self.not_proven:
             lines.append("  not proven")
             lines += [f"    - {limit}" for limit in self.not_proven]
-        lines += ["to verify again", *(f"  {command}" for command in _AGAIN)]
+        software = self.root_of_trust is RootOfTrust.SOFTWARE_TPM and self.code != "SOFTWARE_TPM"
+        again = [*_AGAIN[:-1], _AGAIN[-1] + " --allow-software-tpm" * software]
+        lines += ["to verify again", *(f"  {command}" for command in again)]
         lines += ["hashes", *(f"  {digest}  {name}" for name, digest in self.hashes.items())]
         return "\n".join(map(printable, lines))
 
@@ -165,6 +167,7 @@ def _scope(manifest: Manifest, contents: Contents, chain: HeadChain) -> list[str
         "scope",
         f"  node        {manifest.node_id}, log {manifest.log_id}",
         f"  tenant      {manifest.tenant}, clearing level {manifest.level}",
+        f"  exported    {_time(manifest.made_ms)}, as agent {manifest.agent_version} says",
         f"  records     {manifest.first} to {manifest.end - 1}: {kinds or 'none shown'}",
         f"  heads       {chain.count}, of which {chain.signed} signed",
         f"  anchors     {contents.recomputed} fingerprints recompute",

@@ -2,7 +2,9 @@
 
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
+from hashlib import sha256
 
 import msgspec
 import pytest
@@ -268,3 +270,31 @@ def test_the_range_grows_out_of_the_enrolled_log(handed: Handed) -> None:
 def test_another_trust_format_is_not_tampering(handed: Handed) -> None:
     report = judged(handed.second, handed.trust.replace(b"trust/1", b"trust/2", 1))
     assert (report.code, report.exit_code) == ("TRUST_FORMAT_UNKNOWN", 4)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "tail.json"])
+@pytest.mark.parametrize("item", [b"{}", b"[]", b"1"])
+def test_a_text_of_a_million_misfits_is_refused_at_the_first(
+    handed: Handed, name: str, item: bytes
+) -> None:
+    items = b",".join([item] * 1_000_000)
+    for member in (b"heads", b"members", b"unknown"):
+        text = b'{"format":"swt3-agent/bundle/1","%s":[%s]}\n' % (member, items)
+        bundle = pack({**handed.members, name: text})
+        tracemalloc.start()
+        try:
+            assert code_of(bundle, handed) == "PARSE_FIELD"
+            assert tracemalloc.get_traced_memory()[1] < 10 * len(text) + 2**20
+        finally:
+            tracemalloc.stop()
+
+
+def test_a_text_nested_without_end_is_refused(handed: Handed) -> None:
+    bundle = pack({**handed.members, "tail.json": b'{"format":' + b"[" * 1_000_000})
+    assert code_of(bundle, handed) in {"PARSE_TOO_DEEP", "PARSE_NOT_JSON"}
+
+
+def test_a_false_bundle_can_be_named_by_its_digest(handed: Handed) -> None:
+    bundle = handed.second[:-1]
+    report = judged(bundle, handed.trust)
+    assert report.hashes == {"bundle": sha256(bundle).hexdigest()}
