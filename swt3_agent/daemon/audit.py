@@ -66,11 +66,12 @@ class AuditCollector:
         """Whether a day can be sealed, or a seal still lacks its anchor."""
         if self._journal.size == 0:
             return False
-        newest = day_to_seal(self._clock_s())
+        now_s = self._clock_s()
+        newest = day_to_seal(now_s)
         if newest == self._failed_for:
             return False
         try:
-            return self._newest_sealed(newest) < newest or bool(self._unanchored())
+            return self._newest_sealed(now_s) < newest or bool(self._unanchored())
         except JournalError:
             return True  # what cannot be read is for the audit to say
 
@@ -106,7 +107,7 @@ class AuditCollector:
 
     def _audit(self, now_s: float) -> Evidence:
         newest, today = day_to_seal(now_s), utc_day(now_s)
-        after = self._newest_sealed(newest)
+        after = self._newest_sealed(now_s)
         size = self._journal.size
         first = waiting_from(self._days.seals)
         last = self._days.seals.last_audit()
@@ -171,8 +172,9 @@ class AuditCollector:
         anchors = self._days.seals.anchors_of(record, len(stated.days))
         return list(stated.days[len(anchors) :])
 
-    def _newest_sealed(self, newest: int) -> int:
-        return newest_before(self._days.seals.all(), newest, first_day(self._journal) - 1)
+    def _newest_sealed(self, now_s: float) -> int:
+        first = first_day(self._journal, now_s)
+        return newest_before(self._days.seals.all(), day_to_seal(now_s), first - 1)
 
 
 def _claims(check: SelfCheck, state: LogState | None, days: list[SealedDay]) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class DayTrees:
         """That an anchor with ``fingerprint`` (12 hex digits) is in its day's tree; None for one
         that is not in the log. Of several the first is proved, and all are named.
 
-        Raises FormatError ``BAD_FINGERPRINT``, JournalError (``BUSY``: retryable).
+        Raises FormatError ``BAD_FINGERPRINT``, JournalError (``BUSY``, ``NO_TREE_YET``: retryable).
         """
         if not _FINGERPRINT.fullmatch(fingerprint):
             what = f"{fingerprint!r} is no fingerprint"
@@ -98,8 +98,8 @@ class DayTrees:
             else:
                 open_day = self._open.day_of(own_day)
                 tree = None if open_day is None else self._open.tree(open_day, covering=seq)
-                if open_day is None or tree is None:  # sealed since, or the clock was put back
-                    return None
+                if open_day is None or tree is None:
+                    raise _in_no_tree_yet(seq)
                 view, seal_record = self._open_view(open_day, tree), None
                 proof = tree.tree.proof(fingerprint)
         return {
@@ -226,6 +226,16 @@ class DayTrees:
             yield
         finally:
             self._building.release()
+
+
+def _in_no_tree_yet(seq: int) -> JournalError:
+    """A clock that ran ahead sealed its day before it came, or the day is just being sealed."""
+    return JournalError(
+        "NO_TREE_YET",
+        f"record {seq} came after its day was sealed, and goes to the day that is sealed next",
+        remedy=f"ask again tomorrow; `swt3-agent prove {seq}` proves it in the log now",
+        retryable=True,
+    )
 
 
 def _steps(proof: MerkleProof) -> dict[str, Any]:

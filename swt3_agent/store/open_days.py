@@ -86,7 +86,8 @@ class OpenDays:
         sealed = self._seals.all()
         now_s = self._clock_s()
         today, newest = utc_day(now_s), day_to_seal(now_s)
-        after = newest_before(sealed, newest, first_day(self._journal) - 1)
+        first = first_day(self._journal, now_s)
+        after = newest_before(sealed, newest, first - 1)
         size = self._journal.size
         if self._scan is None or self._key != (len(sealed), after, today):
             self._key = len(sealed), after, today
@@ -100,21 +101,27 @@ class OpenDays:
             if count % 512 == 0:
                 self._breathe()
         self._position = max(self._position, size)
-        self._dates = self._open_dates(sealed, after, newest, today)
+        running = range(max(newest + 1, first), today + 1)
+        self._dates = self._open_dates(sealed, after, newest, running)
 
     def _open_dates(
-        self, sealed: list[SealRecord], after: int, newest: int, today: int
+        self, sealed: list[SealRecord], after: int, newest: int, running: range
     ) -> list[int]:
         assert self._scan is not None  # noqa: S101  its only caller has just made it
         closed = {one.seal.day for one in sealed}
         dates = days_to_seal(self._scan.days, after, newest) if newest > after else []
-        dates += range(max(newest, first_day(self._journal) - 1) + 1, today + 1)
+        dates += running
         return [day for day in dates if day not in closed]
 
 
-def first_day(journal: Journal) -> int:
-    """The UTC day on which the log began. Raises JournalError where it has no record."""
-    return journal.read(0).received_ns // _DAY_NS
+def first_day(journal: Journal, now_s: float) -> int:
+    """The UTC day on which the log began: no day before it is sealed or shown.
+
+    A log that began on a day to come was begun by a wrong clock: then it is the newest day that can
+    be sealed, or no day would be until then. Raises JournalError where the log has no record.
+    """
+    began = journal.read(0).received_ns // _DAY_NS
+    return began if began <= utc_day(now_s) else day_to_seal(now_s)
 
 
 def waiting_from(seals: Seals) -> int:

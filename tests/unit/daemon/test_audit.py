@@ -257,6 +257,9 @@ def test_a_clock_that_ran_ahead_does_not_stop_the_days(node: Node, clock: Clock)
     clock.set("2026-03-01T16:00:00")  # put right
     node.anchor("00000000000c")
     assert node.seal() == ()
+    with pytest.raises(JournalError) as waits:  # not that it is unknown
+        node.days.proof("00000000000c")
+    assert (waits.value.code, waits.value.retryable) == ("NO_TREE_YET", True)
     clock.set("2026-03-03T00:15:00")
     (attested,) = node.seal()
     assert attested.appraisal.subject == "2026-03-02"
@@ -265,6 +268,27 @@ def test_a_clock_that_ran_ahead_does_not_stop_the_days(node: Node, clock: Clock)
     assert (proof["day"]["date"], proof["late"]) == ("2026-03-02", True)
     every = sum(node.root_of(date)["count"] for date in ("2026-03-01", "2026-03-02", "2027-02-28"))
     assert every == len(node.fingerprints()) - 1  # all but the newest AI-AUDIT.1
+
+
+def test_a_log_that_a_wrong_clock_began_is_sealed_all_the_same(node: Node, clock: Clock) -> None:
+    clock.set("2030-01-01T12:00:00")
+    node.anchor("00000000000a")
+    clock.set("2026-03-01T12:00:00")  # put right
+    node.anchor("00000000000b")
+    for fingerprint in ("00000000000a", "00000000000b"):
+        proof = node.days.proof(fingerprint)
+        assert proof is not None
+        assert proves(proof)
+    (attested,) = node.seal()
+    assert attested.appraisal.subject == "2026-02-28"
+    assert node.seal() == ()
+    clock.set("2026-03-02T00:15:00")
+    (attested,) = node.seal()
+    assert attested.appraisal.subject == "2026-03-01"
+    for fingerprint, date in (("00000000000a", "2026-02-28"), ("00000000000b", "2026-03-01")):
+        proof = node.days.proof(fingerprint)
+        assert proof is not None
+        assert (proof["day"]["date"], proof["day"]["sealed"]) == (date, True)
 
 
 def test_a_seal_that_a_crash_kept_from_its_anchor_is_said_again(node: Node, clock: Clock) -> None:
