@@ -28,13 +28,14 @@ def run(args: argparse.Namespace) -> int:
     With ``--json`` standard output gets one line when the sockets answer and one at the end.
     """
     configure_logging()
-    config = config_of(args, complete=True)
-    for warning in config.warnings:
-        logger.warning("configuration %s", fields(Event.CONFIG_WARNING, warning=warning))
 
     def load() -> Config:
-        return config_of(args, complete=True)
+        config = config_of(args, complete=True)
+        for warning in config.warnings:
+            logger.warning("configuration %s", fields(Event.CONFIG_WARNING, warning=warning))
+        return config
 
+    config = load()
     if not args.json:
         run_daemon(config, load=load)
         return 0

@@ -23,8 +23,25 @@ from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
-AT_RESTART = ("tenant", "state_dir", "socket", "listeners", "tpm", "custody", "http", "ops")
-"""Settings that cannot change while the agent runs."""
+AT_RUN_TIME = frozenset(
+    {
+        "clearing_level",
+        "agent_id",
+        "profile",
+        "ledger",
+        "signing",
+        "labels",
+        "tools",
+        "required",
+        "intervals",
+        "gpu",
+        "models",
+        "environment",
+        "receipts",
+        "output",
+    }
+)
+"""Settings that can change while the agent runs; every other one waits for a restart."""
 _NO_SETTINGS = ("source", "warnings", "ignored", "lacks")
 _OF_DELIVERY = frozenset({"ledger", "clearing_level"})
 _COLLECTOR_OF = {"models": "weights", "gpu": "gpu", "environment": "environment"}
@@ -56,7 +73,7 @@ def plan(current: Config, wanted: Config) -> Plan:
         before, after = getattr(current, name), getattr(wanted, name)
         if name in _NO_SETTINGS or before == after:
             continue
-        if name in AT_RESTART or (name == "clearing_level" and after < before):
+        if name not in AT_RUN_TIME or (name == "clearing_level" and after < before):
             at_restart.append(name)
             in_force = replace(in_force, **{name: before})
         else:
@@ -130,6 +147,8 @@ class Reloader:
         if _OF_DELIVERY.intersection(found.applied):
             await asyncio.to_thread(stop_delivery, self._node)
             start_delivery(self._node)
+        elif self._node.delivery is not None:  # what stopped it may be mended, on either side
+            self._node.delivery.resume()
         told = fields(
             Event.RELOADED,
             changed=",".join(found.applied) or "nothing",

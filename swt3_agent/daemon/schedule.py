@@ -1,7 +1,7 @@
 """What the daemon does by the clock: each collector at its interval, heads, the end of the day."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
@@ -57,26 +57,36 @@ def schedule(
         collector = watched.collector
         if collector is node.audit:  # has times of its own
             continue
-        known = scheduler.get_job(collector.name)
-        runs_now = known is None or at_once is None or collector.name in at_once
-        if not runs_now and known.trigger.interval_length == collector.interval_s:
-            continue
-        scheduler.add_job(
-            _attest,
-            "interval",
-            seconds=collector.interval_s,
-            args=(node, collector.name),
-            id=collector.name,
-            replace_existing=True,
-            **({"next_run_time": datetime.now(timezone.utc)} if runs_now else {}),
-        )
+        name = collector.name
+        runs_now = at_once is None or name in at_once or scheduler.get_job(name) is None
+        _repeat(scheduler, name, collector.interval_s, _attest, (node, name), now=runs_now)
+    every_s = node.config.intervals.checkpoint
+    _repeat(scheduler, "head", every_s, make_head, (node, "cadence"), now=False)
+
+
+def _repeat(
+    scheduler: BackgroundScheduler,
+    name: str,
+    every_s: float,
+    job: Callable[..., None],
+    args: tuple[object, ...],
+    *,
+    now: bool,
+) -> None:
+    """Do ``job`` every ``every_s`` seconds; ``now``: for the first time now. One that is repeated
+    so already keeps its next time: else reloads that follow each other closely put it off for ever.
+    """
+    known = scheduler.get_job(name)
+    if not now and known is not None and known.trigger.interval_length == every_s:
+        return
     scheduler.add_job(
-        make_head,
+        job,
         "interval",
-        seconds=node.config.intervals.checkpoint,
-        args=(node, "cadence"),
-        id="head",
+        seconds=every_s,
+        args=args,
+        id=name,
         replace_existing=True,
+        **({"next_run_time": datetime.now(timezone.utc)} if now else {}),
     )
 
 

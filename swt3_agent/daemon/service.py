@@ -109,6 +109,9 @@ async def _serve(
         await asyncio.to_thread(lines.stop)
         await asyncio.to_thread(gaps.record)
         await asyncio.to_thread(make_head, node, "stop")
+        # The loop leaves signals to their default when it closes; one must not end the closing.
+        loop.remove_signal_handler(signal.SIGHUP)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _log_ready(node: Node, sockets: Sockets) -> None:

@@ -1,17 +1,25 @@
 """SIGHUP: a daemon that goes on with new settings, or with those that it had."""
 
+import contextlib
+import json
 import os
 import signal
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from swt3_agent.config import load_config
+from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.schedule import schedule, scheduler_of
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.ops import Ops
 
 
 class Configured:
@@ -146,3 +154,92 @@ def test_a_ledger_that_is_configured_is_delivered_to(configured: Configured) -> 
         configured.write("clearing_level: 1\n")
         assert "changed=ledger" in configured.reload()
         server.shutdown()
+
+
+def test_every_kind_of_setting_takes_effect(configured: Configured, room: Path) -> None:
+    agent, ops = configured.agent, Ops(configured.agent)
+    importer = room / "importer.pem"
+    key = Ed25519PrivateKey.generate().public_key()
+    importer.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    receipts = room / "receipts"
+    receipts.write_text("{}")
+    assert "no importer" in agent.cli("import-receipts", str(receipts)).stderr
+    with IntakeConnection(agent.intake) as connection:
+        configured.write(
+            json.dumps(  # JSON is YAML
+                {
+                    "clearing_level": 1,
+                    "agent_id": "node-7",
+                    "cycle_id": "cycle-9",
+                    "signing_key": "reloaded-key-of-32-bytes-or-more",
+                    "signing_key_id": "key-2",
+                    "mcp_policy": {"tool_blocklist": ["rm_rf"]},
+                    "policy": {"required_procedures": ["AI-MDL.1"]},
+                    "agent": {"gpu": {"expected": 8}, "receipts": {"importers": [str(importer)]}},
+                }
+            )
+        )
+        configured.file.chmod(0o600)
+        told = configured.reload()
+        assert "restart_for=nothing" in told, told
+        for name in ("agent_id", "signing", "labels", "tools", "required", "gpu", "receipts"):
+            assert name in told.partition("changed=")[2].split()[0].split(",")
+        assert not connection.ask({"op": "check", "id": "1", "tool": "rm_rf"})["allowed"]
+    agent.json("attest", "platform")
+    own = [record for record in agent.records() if "AI-HW.3" in str(record)][-1]["payload"]
+    assert (own["agent_id"], own["cycle_id"], own["signing_key_id"]) == (
+        "node-7",
+        "cycle-9",
+        "key-2",
+    )
+    assert ops.await_any("COVERAGE_MISSING")
+    ops.await_any("ATTESTATION_FAILED")  # eight GPUs are expected now
+    assert "no importer" not in agent.cli("import-receipts", str(receipts)).stderr
+
+
+def test_a_file_that_is_mended_is_in_force_again(configured: Configured) -> None:
+    configured.write("clearing_level: [\n")
+    assert "event=RELOAD_REFUSED" in configured.reload()
+    configured.file.unlink()
+    assert "event=RELOAD_REFUSED" in configured.reload()
+    configured.write("clearing_level: 2\n")
+    assert "changed=clearing_level" in configured.reload()
+    assert configured.agent.json("status")["clearing_level"] == 2
+
+
+def test_reloads_that_follow_each_other_closely_put_nothing_off(room: Path) -> None:
+    with Node(
+        load_config({"SWT3_STATE_DIR": str(room / "state"), "SWT3_TPM_TCTI": "none"})
+    ) as node:
+        scheduler = scheduler_of(node)
+        scheduler.start(paused=True)
+        try:
+            due = {job.id: job.next_run_time for job in scheduler.get_jobs()}
+            schedule(scheduler, node, frozenset())
+            assert {job.id: job.next_run_time for job in scheduler.get_jobs()} == due
+            assert "head" in due
+            schedule(scheduler, node, {"host"})
+            assert scheduler.get_job("host").next_run_time > due["host"]
+        finally:
+            scheduler.shutdown()
+
+
+def test_a_reload_while_the_agent_stops_ends_nothing(configured: Configured) -> None:
+    agent = configured.agent
+    pid = agent.pid
+    done = Event()
+
+    def storm() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            while not done.wait(0.001):
+                os.kill(pid, signal.SIGHUP)
+
+    storming = Thread(target=storm)
+    storming.start()
+    try:
+        code, log = agent.stop()
+    finally:
+        done.set()
+        storming.join()
+    assert code == 0, log
+    assert "Traceback" not in log

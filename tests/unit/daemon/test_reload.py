@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from swt3_agent.config import Config, Labels, load_config
 from swt3_agent.config.settings import Intervals, ModelSettings
-from swt3_agent.daemon.reload import AT_RESTART, plan
+from swt3_agent.daemon.reload import AT_RUN_TIME, plan
 
 
 @pytest.fixture
@@ -46,5 +47,24 @@ def test_only_the_collectors_that_it_concerns_run_at_once(config: Config) -> Non
     assert plan(config, replace(config, intervals=Intervals(gpu=1))).collectors == frozenset()
 
 
+SETTINGS = set(Config.__dataclass_fields__) - {"source", "warnings", "ignored", "lacks"}
+AT_RESTART = {"tenant", "state_dir", "socket", "listeners", "tpm", "custody", "http", "ops"}
+
+
+@pytest.mark.parametrize("name", sorted(SETTINGS))
+def test_every_setting_that_changes_is_in_force_or_named_as_waiting(
+    config: Config, name: str
+) -> None:
+    other: Any = 2 if name == "clearing_level" else object()
+    wanted = replace(config, **{name: other})
+    found = plan(config, wanted)
+    if name in AT_RESTART:
+        assert (found.applied, found.at_restart) == ((), (name,))
+        assert found.config == config
+    else:
+        assert (found.applied, found.at_restart) == ((name,), ())
+        assert found.config == wanted
+
+
 def test_every_setting_is_one_that_the_configuration_has() -> None:
-    assert set(AT_RESTART) <= set(Config.__dataclass_fields__)
+    assert AT_RUN_TIME | AT_RESTART == SETTINGS
