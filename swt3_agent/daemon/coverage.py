@@ -1,8 +1,8 @@
 """What the profile requires against what was witnessed, and how long ago.
 
-A procedure counts as witnessed by any anchor of it in the log, whatever its verdict: that one fails
-is said elsewhere. Times are those at which the log took the record, never those that a client
-claims; and what vouches for the hardware must be this node's own.
+A procedure counts as witnessed by any anchor of it in the log that is of this node's tenant,
+whatever its verdict: that one fails is said elsewhere. Times are those at which the log took the
+record, never those that a client claims; and what vouches for the hardware must be this node's own.
 """
 
 from collections.abc import Mapping
@@ -108,8 +108,8 @@ def coverage_of(config: Config, journal: Journal, catalogue: Catalogue, now_ms: 
     required = config.required
     if not required.procedures:
         return Coverage(config.profile, ())
-    of_all = catalogue.procedures()
-    of_node = catalogue.procedures(minted_only=True)
+    of_all = catalogue.procedures(tenant=config.tenant)
+    of_node = catalogue.procedures(tenant=config.tenant, minted_only=True)
     found = []
     for procedure in required.procedures:
         counted = of_node if is_hardware(procedure) else of_all
@@ -142,7 +142,7 @@ def longest_age_s(procedure: str, required: Required) -> float | None:
 def _state(last_ms: int | None, within_s: float | None, now_ms: int) -> State:
     if last_ms is None:
         return State.MISSING if within_s is not None else State.AWAITED
-    if within_s is None or now_ms - last_ms <= within_s * 1000:
+    if within_s is None or abs(now_ms - last_ms) <= within_s * 1000:  # a clock may be set back
         return State.FRESH
     return State.STALE
 

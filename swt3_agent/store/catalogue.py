@@ -180,28 +180,35 @@ class Catalogue:
 
     def verdicts(self) -> dict[tuple[str, str], int]:
         """Counts of anchors by (procedure, verdict); the verdict of a relayed one is empty."""
-        self.catch_up()
-        with self._lock, _failing():
-            counts = Counter({(p, verdict): n for p, verdict, n, _ in self._file.verdicts()})
-            for index in self._in_memory():
-                counts.update(index.verdicts)
+        counts: Counter[tuple[str, str]] = Counter()
+        for _, procedure, verdict, count, _ in self._verdict_rows():
+            counts[procedure, verdict] += count
         return dict(counts)
 
-    def procedures(self, *, minted_only: bool = False) -> dict[str, tuple[int, int]]:
-        """Anchors of each procedure, minted and relayed: how many, and the last of them."""
-        self.catch_up()
+    def procedures(
+        self, *, tenant: str | None = None, minted_only: bool = False
+    ) -> dict[str, tuple[int, int]]:
+        """Anchors of each procedure, minted and relayed: how many, and the last of them.
+
+        ``tenant`` None: those of every tenant.
+        """
         found: dict[str, tuple[int, int]] = {}
+        for whose, procedure, verdict, count, last in self._verdict_rows():
+            if (minted_only and not verdict) or (tenant is not None and whose != tenant):
+                continue
+            before, latest = found.get(procedure, (0, 0))
+            found[procedure] = before + count, max(latest, last)
+        return found
+
+    def _verdict_rows(self) -> list[tuple[str, str, str, int, int]]:
+        """Tenant, procedure, verdict, count and last sequence number; a key may come twice."""
+        self.catch_up()
         with self._lock, _failing():
             rows = self._file.verdicts()
             for index in self._in_memory():
                 lasts = index.last_of_verdict
                 rows += [(*key, count, lasts[key]) for key, count in index.verdicts.items()]
-        for procedure, verdict, count, last in rows:
-            if minted_only and not verdict:
-                continue
-            before, latest = found.get(procedure, (0, 0))
-            found[procedure] = before + count, max(latest, last)
-        return found
+        return rows
 
     def last_of_procedure(self, procedure: str) -> int | None:
         """Sequence number of the newest anchor of ``procedure``; None where there is none."""

@@ -28,7 +28,7 @@ from swt3_agent.store.segment_index import (
     offset_of,
 )
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 IN_MEMORY = ":memory:"
 _SCHEMA = """
 CREATE TABLE meta (
@@ -46,8 +46,9 @@ CREATE TABLE batches (
 CREATE TABLE heads (note INTEGER PRIMARY KEY, size INTEGER NOT NULL, quote INTEGER);
 CREATE TABLE kinds (kind INTEGER PRIMARY KEY, count INTEGER NOT NULL, last INTEGER NOT NULL);
 CREATE TABLE verdicts (
-    procedure TEXT NOT NULL, verdict TEXT NOT NULL, count INTEGER NOT NULL, last INTEGER NOT NULL,
-    PRIMARY KEY (procedure, verdict)
+    tenant TEXT NOT NULL, procedure TEXT NOT NULL, verdict TEXT NOT NULL,
+    count INTEGER NOT NULL, last INTEGER NOT NULL,
+    PRIMARY KEY (tenant, procedure, verdict)
 ) WITHOUT ROWID;
 CREATE TABLE rare (
     kind INTEGER NOT NULL, collector TEXT NOT NULL, segment INTEGER NOT NULL,
@@ -170,7 +171,7 @@ class CatalogueFile:
             ((kind, count, index.last_of_kind[kind]) for kind, count in index.kinds.items()),
         )
         self._writer.executemany(
-            "INSERT INTO verdicts VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE"
+            "INSERT INTO verdicts VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
             " SET count = count + excluded.count, last = excluded.last",
             ((*key, count, index.last_of_verdict[key]) for key, count in index.verdicts.items()),
         )
@@ -247,8 +248,8 @@ class CatalogueFile:
         """Kind, count and last sequence number."""
         return self._reader.execute("SELECT kind, count, last FROM kinds").fetchall()
 
-    def verdicts(self) -> list[tuple[str, str, int, int]]:
-        """Procedure, verdict, count and last sequence number."""
+    def verdicts(self) -> list[tuple[str, str, str, int, int]]:
+        """Tenant, procedure, verdict, count and last sequence number."""
         return self._reader.execute("SELECT * FROM verdicts").fetchall()
 
     def records_of(self, kind: int, collector: str, start: int, stop: int) -> list[int]:

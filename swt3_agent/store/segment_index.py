@@ -93,8 +93,9 @@ class SegmentIndex:
         """Quotes: seq of the note, and their own."""
         self.kinds: Counter[int] = Counter()
         self.last_of_kind: dict[int, int] = {}
-        self.verdicts: Counter[tuple[str, str]] = Counter()
-        self.last_of_verdict: dict[tuple[str, str], int] = {}
+        self.verdicts: Counter[tuple[str, str, str]] = Counter()
+        """(tenant, procedure, verdict): how many anchors; of relayed ones the verdict is empty."""
+        self.last_of_verdict: dict[tuple[str, str, str], int] = {}
         self.rare: dict[tuple[int, str], array[int]] = {}
         """(kind, ""): offsets in the segment of all its records, for kinds that are not
         ``FREQUENT``; (evidence, collector): of those that this collector brought."""
@@ -116,7 +117,7 @@ class SegmentIndex:
             self._add_batch(source.batch_key, records.first_seq + start, records.first_seq + stop)
             if _CHECKPOINT in kinds[start:stop]:
                 self._add_checkpoints(records, start, stop, source.phase)
-            self._add_anchors(records, start, stop, source.verdict)
+            self._add_anchors(records, start, stop, source)
             start = stop
         self.next_seq = records.end_seq
 
@@ -133,7 +134,7 @@ class SegmentIndex:
         """Sequence numbers of the records of ``kind``, which is none of ``FREQUENT``, in order."""
         return absolute(self.number, self.rare.get((kind, collector), ()))
 
-    def _add_anchors(self, records: RecordSlice, start: int, stop: int, verdict: str) -> None:
+    def _add_anchors(self, records: RecordSlice, start: int, stop: int, source: Provenance) -> None:
         """Every anchor passes here: one tight loop."""
         fingerprints, decode = self.fingerprints, _decode_anchor
         procedures: list[str] = []
@@ -153,8 +154,9 @@ class SegmentIndex:
             procedures.append(anchor.procedure_id)
             last_place[anchor.procedure_id] = place
         for procedure, count in Counter(procedures).items():
-            self.verdicts[procedure, verdict] += count
-            self.last_of_verdict[procedure, verdict] = records.first_seq + last_place[procedure]
+            key = source.tenant, procedure, source.verdict
+            self.verdicts[key] += count
+            self.last_of_verdict[key] = records.first_seq + last_place[procedure]
 
     def _add_rare(self, kind: int, kinds: bytes, records: RecordSlice) -> None:
         offset = offset_of(records.first_seq)

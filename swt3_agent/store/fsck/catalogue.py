@@ -19,9 +19,9 @@ class CatalogueChecker:
         self._path = path
         self._report = report
         self._kinds: Counter[int] = Counter()
-        self._verdicts: Counter[tuple[str, str]] = Counter()
+        self._verdicts: Counter[tuple[str, str, str]] = Counter()
         self._last_of_kind: dict[int, int] = {}
-        self._last_of_verdict: dict[tuple[str, str], int] = {}
+        self._last_of_verdict: dict[tuple[str, str, str], int] = {}
         self._file: CatalogueFile | None = None
         self._segments = 0
         self._compared = 0
@@ -88,7 +88,7 @@ class CatalogueChecker:
         kinds = {kind: (count, self._last_of_kind[kind]) for kind, count in self._kinds.items()}
         verdicts = {key: (n, self._last_of_verdict[key]) for key, n in self._verdicts.items()}
         return kinds != {kind: (count, last) for kind, count, last in file.kinds()} or verdicts != {
-            (procedure, verdict): (n, last) for procedure, verdict, n, last in file.verdicts()
+            tuple(key): (n, last) for *key, n, last in file.verdicts()
         }
 
     def _differences(self, file: CatalogueFile, index: SegmentIndex) -> str:

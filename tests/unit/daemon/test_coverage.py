@@ -21,8 +21,9 @@ class Log:
         self._journal = journal
         self._catalogue = catalogue
 
-    def put(self, procedure: str, *, own: bool = False) -> None:
-        provenance = {"listener": "agent", "verdict": "FAIL"} if own else {"listener": "intake"}
+    def put(self, procedure: str, *, own: bool = False, tenant: str = "LOCAL") -> None:
+        said = {"listener": "agent", "verdict": "FAIL"} if own else {"listener": "intake"}
+        provenance = {**said, "tenant": tenant}
         payload = {"procedure_id": procedure, "anchor_fingerprint": "c059eb5938c0"}
         kind = Kind.MINTED if own else Kind.RELAYED
         drafted = Draft(kind, json.dumps(provenance).encode(), json.dumps(payload).encode())
@@ -103,6 +104,25 @@ def test_no_client_vouches_for_the_hardware(log: Log, tmp_path: Path) -> None:
     log.put("AI-HW.3", own=True)
     log.put("AI-HW.3")
     assert states(log.covered(config)) == {"AI-HW.3": "fresh"}
+
+
+def test_another_tenant_vouches_for_nothing_here(log: Log, tmp_path: Path) -> None:
+    config = requiring(tmp_path, "AI-INF.1")
+    log.put("AI-INF.1", tenant="NEIGHBOUR")
+    assert states(log.covered(config)) == {"AI-INF.1": "missing"}
+    log.put("AI-INF.1")
+    fresh = log.covered(config)
+    log.put("AI-INF.1", tenant="NEIGHBOUR")
+    assert log.covered(config).procedures[0].last_ms == fresh.procedures[0].last_ms
+
+
+def test_what_was_witnessed_before_the_clock_was_set_back_goes_stale(
+    log: Log, tmp_path: Path
+) -> None:
+    config = requiring(tmp_path, "AI-INF.1")
+    log.put("AI-INF.1")
+    assert log.covered(config, -3_600_000).fresh == 1
+    assert log.covered(config, -400 * DAY_MS).stale == ("AI-INF.1",)
 
 
 def test_what_only_an_event_brings_about_is_awaited_and_never_stale(

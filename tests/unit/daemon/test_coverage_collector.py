@@ -31,7 +31,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
         Catalogue.open(None, journal) as catalogue,
     ):
         payload = {"procedure_id": "AI-INF.1", "anchor_fingerprint": "c059eb5938c0"}
-        journal.append([Draft(Kind.RELAYED, b"{}", json.dumps(payload).encode())]).result()
+        origin = b'{"tenant":"LOCAL"}'
+        journal.append([Draft(Kind.RELAYED, origin, json.dumps(payload).encode())]).result()
         yield Node(load_config({}, file), journal, catalogue)
 
 
