@@ -10,6 +10,7 @@ from swt3_agent.config.file_settings import FileSettings, HardwareSettings, Poli
 from swt3_agent.config.layers import Layer, Merged
 from swt3_agent.config.problems import Findings
 from swt3_agent.config.values import LEVEL_WITH_LEDGER, LEVEL_WITHOUT_LEDGER, NO_TPM
+from swt3_agent.protocol.catalogue import CATALOGUE
 
 _TPM_METHOD = "tpm_2.0"
 _FLAGS = ("require_signing", "require_agent_id", "require_jurisdiction")
@@ -104,6 +105,11 @@ def _check_required(settings: FileSettings, merged: Merged, findings: Findings) 
 def _check_procedures(
     policy: PolicySettings, configured: tuple[str, ...] | None, findings: Findings
 ) -> None:
+    for procedure in sorted(set(policy.required_procedures) - set(CATALOGUE)):
+        findings.warn(
+            f"policy.required_procedures: {procedure} is not in the catalogue, and expected as"
+            " often as inference; `swt3-agent procedures` lists those that are"
+        )
     missing = sorted(set(policy.required_procedures) - set(configured or ()))
     if configured is not None and missing:
         findings.bad_value(

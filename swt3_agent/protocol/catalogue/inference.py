@@ -27,7 +27,7 @@ ENTRIES = (
     CatalogueEntry(
         "AI-GRD.1",
         "Guardrail decisions",
-        "guardrails that were required, were active and passed",
+        "policy checks: guardrails that were required, were active and passed",
         "EU AI Act Art. 9; NIST AI RMF GOVERN 1.5",
         Trigger.INFERENCE,
     ),
@@ -55,7 +55,7 @@ ENTRIES = (
     CatalogueEntry(
         "AI-ACC.1",
         "Access control",
-        "a credential's scope and whether access was granted",
+        "the authorization gate: a credential's scope and whether access was granted",
         "NIST SP 800-53 AC-2; CMMC",
         Trigger.EVENT,
     ),

@@ -55,7 +55,7 @@ ENTRIES = (
     CatalogueEntry(
         "AI-HW.3",
         "TPM platform attestation",
-        "state of the TPM's registers, in a quote that was verified",
+        "state of the registers of a TPM 2.0 or Pluton, in a quote that was verified",
         "NIST SP 800-53 SI-7; CMMC SI.L3-3.14.1e",
         Trigger.SCHEDULE,
     ),
@@ -90,7 +90,7 @@ ENTRIES = (
     CatalogueEntry(
         "AI-AUDIT.1",
         "Audit trail integrity",
-        "that the log verified itself, and the root of the day",
+        "that the tamper-evident log verified itself, and the Merkle root of the day",
         "EU AI Act Art. 12; GDPR Art. 30",
         Trigger.SCHEDULE,
     ),

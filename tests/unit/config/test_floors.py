@@ -236,3 +236,9 @@ def test_nothing_that_is_set_above_lowers_a_floor(
         facts = load_profile(name).facts.cadence
         assert required.cadence.inference <= facts.inference
         assert required.cadence.review <= facts.review
+
+
+def test_a_required_procedure_that_nobody_knows_is_warned_of(tmp_path: Path) -> None:
+    """It may be another registry's; a misspelt one would keep the node unready for ever."""
+    config = loaded(tmp_path, "policy: {required_procedures: [AI-INF.11, AI-INF.1]}\n")
+    assert ["AI-INF.11 " in warning for warning in config.warnings] == [True]
