@@ -3,7 +3,6 @@
 import argparse
 import json
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -23,11 +22,13 @@ from swt3_agent.protocol.custody_file import KeptEntry
 from swt3_agent.protocol.handoff import encode_handoff, handoff, handoff_names
 from swt3_agent.store.custody.log_shelf import SUFFIX
 from swt3_agent.store.custody.reader import CustodyFile
-from swt3_agent.store.custody.shelf import create_private, publish
-from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory, write_all
+from swt3_agent.store.custody.shelf import create_private, new_temporary, publish
+from swt3_agent.store.durable import sync_directory, write_all
 
 EXIT_DAMAGED = 3
 EXIT_INCOMPLETE = 4
+_NOT_OURS = "CUSTODY_NOT_FOR_THIS_KEY"
+_UNBEGUN = "CUSTODY_UNBEGUN"
 
 
 @dataclass(slots=True)
@@ -48,14 +49,15 @@ class Opened:
 
     @property
     def exit_code(self) -> int:
-        if any(file["damage"] for file in self.files):
+        found = {damage["code"] for file in self.files for damage in file["damage"]}
+        if found - {_NOT_OURS}:
             return EXIT_DAMAGED
-        return EXIT_INCOMPLETE if self.missing else 0
+        return EXIT_INCOMPLETE if found or self.missing else 0
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the entries, or write them as handoff files; exit code 3 for damage, 4 where the log
-    names records that are not there."""
+    """Print the entries, or write them as handoff files; exit code 3 for damage, 4 where files are
+    sealed to others or the log names records that are not there."""
     key = read_key(args.key)
     expected = None if args.log is None else _originals_in(args.log)
     if args.out is not None:
@@ -83,30 +85,42 @@ def contents(
 ) -> Iterator[dict[str, object]]:
     """The handoff content of every entry, once, and in ``opened`` what was found on the way.
 
+    A file that cannot be opened does not hide the others; where none can, raises FormatError.
     ``expected`` maps commitments of a log to sequence numbers.
     """
     seen: set[str] = set()
+    refused: list[FormatError] = []
     for path in files:
-        with _open(path) as file:
-            before = opened.entries
-            for entry in file.entries(key):
-                commitment = entry.commitment
-                if commitment in seen:  # kept again after a write that was not known to succeed
-                    opened.repeated += 1
-                    continue
-                seen.add(commitment)
-                content = _content(entry)
-                opened.entries += 1
-                opened.unconfirmed += content["fingerprint_full"] is None
-                yield content
-            opened.files.append(
-                {
-                    "file": str(path),
-                    "entries": opened.entries - before,
-                    "finished": file.finished,
-                    "damage": [{"code": d.code, "detail": d.detail} for d in file.damage],
-                }
-            )
+        before = opened.entries
+        finished, damage = False, []
+        try:
+            with _open(path) as file:
+                for entry in file.entries(key):
+                    commitment = entry.commitment
+                    if commitment in seen:  # kept again after a write not known to succeed
+                        opened.repeated += 1
+                        continue
+                    seen.add(commitment)
+                    content = _content(entry)
+                    opened.entries += 1
+                    opened.unconfirmed += content["fingerprint_full"] is None
+                    yield content
+                finished = file.finished
+                damage = [{"code": d.code, "detail": d.detail} for d in file.damage]
+        except FormatError as error:
+            if error.code != _UNBEGUN:
+                refused.append(error)
+                damage = [{"code": error.code, "detail": error.message}]
+        opened.files.append(
+            {
+                "file": str(path),
+                "entries": opened.entries - before,
+                "finished": finished,
+                "damage": damage,
+            }
+        )
+    if refused and len(refused) == len(files):
+        raise refused[0]
     if expected is not None:
         opened.unknown = len(seen - expected.keys())
         opened.missing = sorted(seq for name, seq in expected.items() if name not in seen)
@@ -137,9 +151,8 @@ def read_key(path: Path) -> CustodianKey:
 
 def write_handoff(directory: Path, content: dict[str, object]) -> None:
     """A handoff file in ``directory``; one that is there already is left alone."""
-    temporary = directory / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     try:
-        publish(temporary, handoff_names(content), encode_handoff(content))
+        publish(new_temporary(directory), handoff_names(content), encode_handoff(content))
     except OSError as error:
         raise unwritable(directory, error) from error
 
@@ -240,7 +253,7 @@ def _lines(opened: Opened) -> list[str]:
             " quarantined or opaque"
         )
     for file in opened.files:
-        if not file["finished"]:
+        if not file["finished"] and not file["damage"]:
             lines.append(f"{file['file']}: not finished; it is in use, or its agent was killed")
         lines += [f"{file['file']}: {d['code']}: {d['detail']}" for d in file["damage"]]
     if opened.missing is not None:

@@ -1,8 +1,6 @@
 """Entries as handoff files, one each, readable by the agent's user (docs/formats.md, "Handoff
 file")."""
 
-import json
-import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
@@ -10,10 +8,10 @@ from pathlib import Path
 
 from swt3_agent.protocol.custody import CustodyEntry
 from swt3_agent.protocol.handoff import encode_handoff, handoff, handoff_names
-from swt3_agent.store.custody.shelf import create_private, publish
+from swt3_agent.store.custody.shelf import HANDOFF_SUFFIX, create_private, new_temporary, publish
 from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory
 
-SUFFIX = ".json"
+SUFFIX = HANDOFF_SUFFIX
 
 
 class FileShelf:
@@ -35,28 +33,19 @@ class FileShelf:
         for entry in entries:
             digest = sha256(entry.cleared).digest()
             content = handoff(entry.tenant, entry.secret, entry.original, digest, entry.level)
-            publish(self._temporary(), handoff_names(content), encode_handoff(content))
+            publish(new_temporary(self._directory), handoff_names(content), encode_handoff(content))
         sync_directory(self._directory)
 
     def probe(self) -> None:
         """Create a file and remove it."""
-        path = self._temporary()
+        path = new_temporary(self._directory)
         fd = create_private(path)
         path.unlink()
         with open(fd, "wb"):  # noqa: PTH123  # closes it
             pass
-
-    def adopt(self, file: Path) -> None:
-        """Copy a handoff file, under another name where its own is taken."""
-        data = file.read_bytes()
-        publish(self._temporary(), handoff_names(json.loads(data)), data)
-        sync_directory(self._directory)
 
     def settle(self) -> None:
         """Nothing stays open."""
 
     def close(self) -> None:
         """Nothing stays open."""
-
-    def _temporary(self) -> Path:
-        return self._directory / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"

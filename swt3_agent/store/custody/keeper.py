@@ -18,7 +18,7 @@ from typing import NamedTuple
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.custody import CustodyEntry
 from swt3_agent.protocol.evidence import Reason
-from swt3_agent.store.custody.shelf import Shelf
+from swt3_agent.store.custody.shelf import Shelf, adopt
 from swt3_agent.store.custody.trouble import (
     SPOOLED,
     disk_error,
@@ -236,10 +236,10 @@ class Custody:
             self._spool.close()
             moved = 0
             for file in self._spooled():
-                self._primary.adopt(file)
+                adopt(file, self._primary.directory)
                 file.unlink()
                 moved += 1
-        except (OSError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001  # whatever hinders it: later, not at once again
             self._fail(error if isinstance(error, OSError) else OSError(repr(error)))
             return
         self._trouble = None

@@ -22,7 +22,7 @@ from swt3_agent.protocol.custody_file import (
     seal_header,
 )
 from swt3_agent.store.custody.shelf import create_private
-from swt3_agent.store.durable import TEMPORARY_SUFFIX, sync_directory, write_all
+from swt3_agent.store.durable import sync_directory, write_all
 from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
@@ -78,24 +78,6 @@ class LogShelf:
         """Begin a file, where none is open: the next entries go there."""
         if self._file is None:
             self._begin()
-
-    def adopt(self, file: Path) -> None:
-        """Copy a file whole, under its own name: no two files share one."""
-        temporary = self._directory / f".{file.name}{TEMPORARY_SUFFIX}"
-        temporary.unlink(missing_ok=True)
-        try:
-            fd = create_private(temporary)
-            try:
-                write_all(fd, file.read_bytes(), 0)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-            temporary.rename(self._directory / file.name)
-        except OSError:
-            with suppress(OSError):
-                temporary.unlink()  # on a full disk it would be in the way of what is smaller
-            raise
-        sync_directory(self._directory)
 
     def settle(self) -> None:
         """Finish a file that is large or old enough, and forget its key."""

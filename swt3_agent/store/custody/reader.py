@@ -33,7 +33,8 @@ class CustodyFile:
     """
 
     def __init__(self, path: Path) -> None:
-        """Raises OSError, and FormatError ``CUSTODY_HEADER`` where it is no custody file."""
+        """Raises OSError, and FormatError ``CUSTODY_HEADER`` where it is no custody file, or
+        ``CUSTODY_UNBEGUN`` where it ends before its first frame could."""
         self.damage: list[Reason] = []
         self.finished = False
         self._stream: BinaryIO = path.open("rb")
@@ -77,12 +78,16 @@ class CustodyFile:
 
     def _read_header(self) -> bytes:
         start = self._stream.read(len(MAGIC) + LENGTH.size)
-        if not start.startswith(MAGIC) or len(start) != len(MAGIC) + LENGTH.size:
+        if start[: len(MAGIC)] != MAGIC[: len(start)]:
             raise _no_custody_file()
+        if len(start) != len(MAGIC) + LENGTH.size:
+            raise _unbegun()
         (length,) = LENGTH.unpack(start[len(MAGIC) :])
-        header = self._stream.read(length) if length <= MAX_HEADER else b""
-        if len(header) != length:
+        if length > MAX_HEADER:
             raise _no_custody_file()
+        header = self._stream.read(length)
+        if len(header) != length:
+            raise _unbegun()
         return header
 
     def _next_frame(self) -> tuple[int, bytes] | None:
@@ -103,6 +108,14 @@ class CustodyFile:
 
     def _damaged(self, code: str, detail: str) -> None:
         self.damage.append(Reason(code, detail, "take another copy of the file"))
+
+
+def _unbegun() -> FormatError:
+    return FormatError(
+        "CUSTODY_UNBEGUN",
+        "it ends before its first entry: its agent was killed when it began the file",
+        remedy="none: nothing was kept in it; if it was cut later, take another copy",
+    )
 
 
 def _no_custody_file() -> FormatError:

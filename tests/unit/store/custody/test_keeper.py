@@ -63,6 +63,45 @@ class TestFailingPlace:
             await_that(lambda: custody.lack is None)
         assert originals(late, own_key(layout)) == [entry(1).original]
 
+    @pytest.mark.parametrize(("before", "after"), [("log", "files"), ("files", "log")])
+    def test_what_the_spool_has_in_another_format_is_moved_as_it_is(
+        self, layout: Layout, tmp_path: Path, before: str, after: str
+    ) -> None:
+        late = tmp_path / "late"
+        with opened(layout, late, format=before) as custody:
+            keep(custody, entry(1))
+        late.mkdir()
+        mine = late / f"{1:012x}.json"
+        mine.write_text("of another record")
+        (spooled,) = layout.custody_spool.iterdir()
+        data = spooled.read_bytes()
+        with opened(layout, late, format=after) as custody:
+            await_that(lambda: custody.lack is None)
+        assert mine.read_text() == "of another record"
+        assert data in [path.read_bytes() for path in late.iterdir()]
+        assert list(layout.custody_spool.iterdir()) == []
+
+    def test_a_move_that_was_killed_is_not_made_twice(self, layout: Layout, tmp_path: Path) -> None:
+        late = tmp_path / "late"
+        with opened(layout, late, format="files") as custody:
+            keep(custody, entry(1))
+        late.mkdir()
+        (spooled,) = layout.custody_spool.iterdir()
+        shutil.copy(spooled, late)
+        with opened(layout, late, format="files") as custody:
+            await_that(lambda: custody.lack is None)
+        assert [path.name for path in late.iterdir()] == [spooled.name]
+
+    def test_what_nobody_wrote_to_the_spool_is_tried_again_later(
+        self, layout: Layout, tmp_path: Path
+    ) -> None:
+        layout.custody_spool.mkdir()
+        (layout.custody_spool / "x.json").write_text("[]")
+        with opened(layout, format="files") as custody:
+            await_that(lambda: custody.lack is not None and custody.lack.code == "CUSTODY_FAILED")
+            keep(custody, entry(1))
+            assert custody.lack is not None
+
     def test_a_file_in_its_place_is_no_directory(self, layout: Layout, tmp_path: Path) -> None:
         file = tmp_path / "file"
         file.write_text("not a directory")

@@ -131,22 +131,24 @@ def test_damage_is_named_and_what_is_whole_is_read(layout: Layout) -> None:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "code"),
     [
-        b"",
-        b"swt3-custody/1\n",
-        b"swt3-custody/1\n\xff\xff\xff\xff",
-        b"swt3-custody/1\n\x10\x00\x00\x00{}",
-        b"swt3-custody/1\n\x02\x00\x00\x00{}",
-        b"swt3-custody/2\n\x02\x00\x00\x00{}",
+        (b"", "CUSTODY_UNBEGUN"),
+        (b"swt3-custody/1\n", "CUSTODY_UNBEGUN"),
+        (b"swt3-custody/1\n\x10\x00\x00\x00{}", "CUSTODY_UNBEGUN"),
+        (b"swt3-custody/1\n\xff\xff\xff\xff", "CUSTODY_HEADER"),
+        (b"swt3-custody/1\n\x02\x00\x00\x00{}", "CUSTODY_HEADER"),
+        (b"swt3-custody/2\n\x02\x00\x00\x00{}", "CUSTODY_HEADER"),
     ],
 )
-def test_what_is_no_custody_file_is_refused_and_closed(tmp_path: Path, data: bytes) -> None:
+def test_what_is_no_custody_file_is_refused_and_closed(
+    tmp_path: Path, data: bytes, code: str
+) -> None:
     path = tmp_path / "x.custody"
     path.write_bytes(data)
     with pytest.raises(FormatError) as raised:
         CustodyFile(path)
-    assert raised.value.code == "CUSTODY_HEADER"
+    assert raised.value.code == code
 
 
 def test_a_frame_that_claims_to_be_huge_is_not_read(layout: Layout) -> None:
