@@ -246,7 +246,8 @@ class Submissions:
         else:
             self._settle(work, commit.first_seq)
         del self._uncommitted[number]
-        self._pass_barriers()
+        if self._barriers:
+            self._pass_barriers()
 
     def _pass_barriers(self) -> None:
         oldest = next(iter(self._uncommitted), self._appends)
@@ -303,7 +304,8 @@ class Submissions:
                 "the answer is due and the store has not committed; send the same batch again",
             )
         self._alarm = self._loop.call_at(self._due[0][0], self._ring) if self._due else None
-        self._pass_barriers()
+        if self._barriers:
+            self._pass_barriers()
         self._flush_touched()
 
     def _deliver(self, arrived: deque[Callable[[], None]]) -> None:
