@@ -133,7 +133,7 @@ def _anchors(node: Node, export: Export, first: int, end: int) -> Iterator[tuple
     """Forwardable records of ``[first, end)``, and whether they were in the bundle."""
     for record in node.journal.scan(first, end):
         if record.kind in FORWARDABLE:
-            yield record.seq, disclosure_of(record, node.config.tenant, export.level)
+            yield record.seq, disclosure_of(record, export.tenant, export.level)
 
 
 def _refused(code: str, message: str) -> FormatError:

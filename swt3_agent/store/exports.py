@@ -24,7 +24,8 @@ class Export:
     """Records ``[first, end)`` left in the bundle whose manifest has the SHA-256 ``manifest``.
 
     ``root`` is that of the first ``end`` records, ``level`` the clearing level that the bundle
-    respects; ``seq`` the export record, ``time_ms`` when it was made (UTC).
+    respects, ``tenant`` whose anchors it shows; ``seq`` the export record, ``time_ms`` when it was
+    made (UTC).
     """
 
     seq: int
@@ -34,6 +35,12 @@ class Export:
     end: int
     root: str
     level: int
+    tenant: str
+
+
+class _Provenance(msgspec.Struct):
+    phase: str = ""
+    tenant: str = ""
 
 
 class _Payload(msgspec.Struct):
@@ -96,11 +103,20 @@ class Exports:
 
 
 def _read(record: Record) -> Export | None:
-    if b'"phase":"export"' not in record.provenance:
-        return None
     try:
+        origin = msgspec.json.decode(record.provenance, type=_Provenance)
+        if origin.phase != EXPORT:
+            return None
         read = msgspec.json.decode(record.payload, type=_Payload)
     except msgspec.MsgspecError:  # `fsck` says what is wrong with it
         return None
-    time_ms = record.received_ns // 1_000_000
-    return Export(record.seq, time_ms, read.manifest, read.first, read.end, read.root, read.level)
+    return Export(
+        seq=record.seq,
+        time_ms=record.received_ns // 1_000_000,
+        manifest=read.manifest,
+        first=read.first,
+        end=read.end,
+        root=read.root,
+        level=read.level,
+        tenant=origin.tenant,
+    )

@@ -52,10 +52,12 @@ class BundleWriter:
         return Member(name, len(data), sha256(data).hexdigest(), first, end)
 
     def reserve(self) -> None:
-        """Have room on disk for what follows the manifest, so that running out of it shows here."""
+        """Have what there is on disk, and room for what follows the manifest: what goes wrong shows
+        here, before the log says that the range left, and little is left to do after that."""
         try:
             self._stream.flush()
             os.posix_fallocate(self._stream.fileno(), self.size, _RESERVE)
+            os.fsync(self._stream.fileno())
         except OSError as error:
             raise _unwritable(self.target, error) from error
 

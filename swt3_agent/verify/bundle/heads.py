@@ -234,6 +234,10 @@ class HeadChain:
             more = resets > boots
             code = "RESETS_UNACCOUNTED" if more else "BOOT_WITHOUT_TPM_RESET"
             self.irregularities.append(Irregularity(code, detail, decides=more))
+        elif boots > 1:
+            detail = f"{boots - 1} boots before the head of {note.size} records were recorded and"
+            detail += " left no signed head: what ran in them is root's own word"
+            self.irregularities.append(Irregularity("BOOT_WITHOUT_HEAD", detail))
         if not self._leads_to(before, _RESET_VALUE):
             self._unknown_start(note)
 

@@ -26,7 +26,9 @@ CGROUP = "/kubepods/pod-of-a-customer"
 
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Node]:
-    with Node(load_config({"SWT3_STATE_DIR": str(tmp_path / "state"), "SWT3_TPM": "off"})) as node:
+    with Node(
+        load_config({"SWT3_STATE_DIR": str(tmp_path / "state"), "SWT3_TPM_TCTI": "none"})
+    ) as node:
         assert node.config.clearing_level == 3
         yield node
 
@@ -87,7 +89,7 @@ def test_content_is_held_to_the_level_where_the_sender_is_not_told(
 
 
 def test_root_cannot_call_a_record_cleared_that_is_not(tmp_path: Path) -> None:
-    settings = {"SWT3_STATE_DIR": str(tmp_path / "state"), "SWT3_TPM": "off"}
+    settings = {"SWT3_STATE_DIR": str(tmp_path / "state"), "SWT3_TPM_TCTI": "none"}
     with Node(load_config({**settings, "SWT3_CLEARING_LEVEL": "2"})) as node:
         relay_from(node, ai_model_id="m")
         members = unpack(export(node, tmp_path / "bundle.tar"))

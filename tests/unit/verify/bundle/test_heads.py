@@ -151,14 +151,15 @@ def test_a_boot_that_the_log_does_not_know_is_in_doubt() -> None:
     assert made.irregularities[0].decides
 
 
-def test_a_boot_without_a_head_is_accounted_for_by_its_record() -> None:
+def test_a_boot_without_a_head_is_accounted_for_by_its_record_and_said() -> None:
     node = Paper()
     made = seen(node.head())
     node.reboot()
     made.see_boot(node.boot)
     node.reboot()
     made.see_head(node.head())
-    assert codes(made) == []
+    assert codes(made) == ["BOOT_WITHOUT_HEAD"]
+    assert not made.irregularities[0].decides
 
 
 def test_a_kexec_is_said_and_its_chain_goes_on() -> None:
