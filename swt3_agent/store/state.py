@@ -193,7 +193,8 @@ def _check_ownership(path: Path) -> None:
         raise StateError(
             "STATE_NOT_OURS",
             f"{path} belongs to uid {path.stat().st_uid}, and this agent runs as {os.geteuid()}",
-            remedy="run the agent as the owner, or give it a state directory of its own",
+            remedy=f"run it as the owner (sudo -u '#{path.stat().st_uid}' swt3-agent …), or name "
+            "a state directory of its own with SWT3_STATE_DIR (agent.state_dir)",
         )
     names = {entry.name for entry in path.iterdir() if entry.suffix != TEMPORARY_SUFFIX}
     if "VERSION" not in names and not names <= _BEFORE_VERSION:
@@ -268,7 +269,8 @@ def _state_error(path: Path, error: OSError) -> StateError:
         return StateError(
             "STATE_DENIED",
             f"uid {os.geteuid()} may not use {error.filename or path}: {reason}",
-            remedy="run the agent as the owner of its state directory, or name another",
+            remedy="run the agent as the owner of its state directory, or name another with "
+            "SWT3_STATE_DIR (agent.state_dir)",
         )
     if error.errno == errno.EROFS:
         return StateError(

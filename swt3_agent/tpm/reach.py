@@ -68,7 +68,10 @@ def _options(argument: str) -> Mapping[str, str]:
 def _remedy_for_absence(tcti: str) -> str:
     if is_simulator(tcti):
         return "start the software TPM that serves there, or name another TPM with SWT3_TPM_TCTI"
-    return "switch the TPM on in the firmware setup, or name another with SWT3_TPM_TCTI"
+    return (
+        "switch the TPM on in the firmware setup, or name another with SWT3_TPM_TCTI"
+        " (none: do without; the log is then unsigned, and says so)"
+    )
 
 
 def _lack(tcti: str, error: OSError) -> TpmError:

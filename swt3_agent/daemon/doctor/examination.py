@@ -85,11 +85,16 @@ def check_agent(config: Config, control: Path | None) -> Iterator[Finding]:
         return
     remedy = "systemctl start swt3-agent"
     try:
-        existing_layout(config.state_dir)
+        owner = existing_layout(config.state_dir).root.stat().st_uid
     except StateError as error:
         if error.code != "STATE_ABSENT":
             raise
         yield warning(subject, "AGENT_STOPPED", "it has never run here", remedy)
+        return
+    if owner != os.geteuid():  # root could, but what it writes beside the log would not be theirs
+        detail = "it does not run, and its log is its own user's to read"
+        remedy += f"; to have the log looked at: sudo -u '#{owner}' swt3-agent doctor"
+        yield warning(subject, "AGENT_STOPPED", detail, remedy)
         return
     size = stopped_view(config)["log"]["tree_size"]
     detail = f"it does not run; its log of {size} records can be read"

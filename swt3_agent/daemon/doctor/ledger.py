@@ -12,16 +12,30 @@ TIMEOUT_S = 5.0
 
 
 def check_ledger(ledger: Ledger, timeout_s: float = TIMEOUT_S) -> Iterator[Finding]:
-    """Connect, and shake hands where it is HTTPS, with the authorities that the settings trust."""
+    """Connect, and shake hands where it is HTTPS, with the authorities that the settings trust.
+
+    Raises OSError where a file of the settings cannot be read.
+    """
     subject = "ledger"
     url = urlsplit(ledger.endpoint)
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)
     where = f"{host}:{port}"
     try:
+        context = _context(ledger) if url.scheme == "https" else None
+    except ssl.SSLError as error:
+        detail = f"agent.ledger's ca, certificate or key is not usable: {error.reason or error}"
+        yield failure(
+            subject, "LEDGER_TLS", detail, "give PEM files, and the key of that certificate"
+        )
+        return
+    except OSError as error:  # which does not say which of them
+        files = "a file of agent.ledger (ca, certificate, key)"
+        raise type(error)(error.errno, error.strerror, files) from error
+    try:
         with socket.create_connection((host, port), timeout_s) as connection:
-            if url.scheme == "https":
-                with _context(ledger).wrap_socket(connection, server_hostname=host) as secured:
+            if context is not None:
+                with context.wrap_socket(connection, server_hostname=host) as secured:
                     yield good(subject, f"{where} answers, {secured.version()}")
             else:
                 yield good(subject, f"{where} answers")

@@ -1,6 +1,7 @@
 """`doctor` beside a daemon, without one, and where a driver is not what it should be."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,17 @@ def test_without_a_daemon_it_says_so_and_reads_the_log(room: Path) -> None:
     with agent:
         pass
     assert "can be read" in examine(agent, 0)["AGENT_STOPPED"]["detail"]
+
+
+def test_root_may_look_at_the_stopped_agent_of_another_user(room: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give a directory away")
+    agent = AgentProcess(room)
+    with agent:
+        pass
+    os.chown(agent.state_dir, 65534, 65534)
+    found = examine(agent, 0)["AGENT_STOPPED"]
+    assert "'#65534' swt3-agent doctor" in found["remedy"]
 
 
 def test_what_a_daemon_lacks_is_a_failure_with_its_remedy(room: Path) -> None:

@@ -191,6 +191,18 @@ def test_a_ledger_without_tls_or_trust_is_told_apart(tmp_path: Path) -> None:
         assert codes(check_ledger(ledger(endpoint, certificate))) == {}
 
 
+def test_a_file_of_the_ledger_is_not_the_ledger(tmp_path: Path) -> None:
+    (tmp_path / "empty.pem").touch()
+    endpoint = "https://127.0.0.1:9"
+    missing = run_check("ledger", lambda: check_ledger(ledger(endpoint, tmp_path / "none.pem")))
+    (found,) = missing
+    assert (found.code, found.level) == ("SYSTEM", Level.FAIL)
+    assert "agent.ledger" in found.detail
+    assert "No such file" in found.detail
+    unfit = check_ledger(ledger(endpoint, tmp_path / "empty.pem"))
+    assert codes(unfit) == {"LEDGER_TLS": Level.FAIL}
+
+
 def serve(listener: socket.socket, context: ssl.SSLContext) -> None:
     """Shake hands twice."""
     for _ in range(2):
