@@ -83,4 +83,8 @@ def _bounded(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text or not text else text
+    """``text`` so that it ends where it ends: no value passes for the field after it."""
+    if text and not any(character in text for character in ' "\\'):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'

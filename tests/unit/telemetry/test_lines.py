@@ -1,6 +1,7 @@
 """A log line is one line, whatever is in it."""
 
 import logging
+import re
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,27 @@ def test_a_line_is_printable_and_one(text: str) -> None:
     line = LineFormatter(for_journal=True).format(record("said %s", fields(why=text)))
     assert line.isprintable()
     assert len(line.splitlines()) == 1
+
+
+@given(st.text(min_size=1), st.text())
+def test_no_value_passes_for_the_field_after_it(text: str, other: str) -> None:
+    assert fields_in(fields(why=text, other=other)) == {"why": text, "other": other}
+
+
+def fields_in(told: str) -> dict[str, str]:
+    """What a reader who knows quotes finds."""
+    found = {}
+    rest = told
+    while rest:
+        key, _, rest = rest.partition("=")
+        if rest.startswith('"'):
+            match = re.match(r'"((?:[^"\\]|\\.)*)" ?', rest, re.DOTALL)
+            assert match, rest
+            found[key] = re.sub(r"\\(.)", r"\1", match[1], flags=re.DOTALL)
+            rest = rest[match.end() :]
+        else:
+            found[key], _, rest = rest.partition(" ")
+    return found
 
 
 def test_finds_no_fields_where_there_are_none() -> None:
