@@ -28,6 +28,7 @@ from swt3_agent.daemon.times import iso_time
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.appraisal import Outcome
 from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.http_guard import turns_page_away
 
 PRIVATE_LEVEL = 2
 """From this clearing level on what AI-HW.1 says of the hardware stays on the node."""
@@ -57,12 +58,21 @@ def ops_app(node: Node, intakes: Sequence[IntakeCounters], *, public: bool) -> S
             encode, kind = generate_latest, CONTENT_TYPE_PLAIN_0_0_4
         return Response(encode(metrics), headers={**_HEADERS, "Content-Type": kind})
 
+    def guarded(answer: Callable[[Request], Response]) -> Callable[[Request], Response]:
+        def guard(request: Request) -> Response:
+            turned = turns_page_away(request.headers, on_tcp=public)
+            if turned is not None:
+                return JSONResponse({"error": turned.error}, turned.status, headers=_HEADERS)
+            return answer(request)
+
+        return guard
+
     app = Starlette(
         routes=[
-            Route("/healthz", healthz, methods=["GET"]),
-            Route("/health", healthz, methods=["GET"]),
-            Route("/readyz", readyz, methods=["GET"]),
-            Route("/metrics", show_metrics, methods=["GET"]),
+            Route("/healthz", guarded(healthz), methods=["GET"]),
+            Route("/health", guarded(healthz), methods=["GET"]),
+            Route("/readyz", guarded(readyz), methods=["GET"]),
+            Route("/metrics", guarded(show_metrics), methods=["GET"]),
         ],
         exception_handlers={HTTPException: _refused},
     )

@@ -30,17 +30,23 @@ class Guard:
 
     def turns_away(self, headers: Mapping[str, str]) -> Turned | None:
         """Why a request with these headers goes no further; None lets it. Names in lower case."""
-        if "origin" in headers:
-            return Turned(403, "DENIED", "web pages may not ask")
-        if self.token is None:
-            return None
-        if _host_name(headers.get("host", "")) not in _LOOPBACK_NAMES:
-            return Turned(403, "DENIED", "Host names another machine; use 127.0.0.1")
+        page = turns_page_away(headers, on_tcp=self.token is not None)
+        if page is not None or self.token is None:
+            return page
         scheme, _, shown = headers.get("authorization", "").partition(" ")
         same = hmac.compare_digest(shown.strip().encode(), self.token.encode())
         if not same or scheme.lower() != "bearer":
             return Turned(401, "DENIED", "the bearer token is missing or another one")
         return None
+
+
+def turns_page_away(headers: Mapping[str, str], *, on_tcp: bool) -> Turned | None:
+    """Why a request that a web page may have brought about goes no further; None lets it."""
+    if "origin" in headers:
+        return Turned(403, "DENIED", "web pages may not ask")
+    if on_tcp and _host_name(headers.get("host", "")) not in _LOOPBACK_NAMES:
+        return Turned(403, "DENIED", "Host names another machine; use 127.0.0.1")
+    return None
 
 
 def _host_name(host: str) -> str | None:

@@ -164,6 +164,12 @@ def test_on_tcp_a_cautious_node_gives_codes_and_names_no_hardware(room: Path) ->
         connection.request("GET", "/healthz")
         health = json.loads(connection.getresponse().read())
         assert health["topology"] is None
+        for page in ({"Host": "rebound.example"}, {"Origin": "http://127.0.0.1"}):
+            for path in ("/healthz", "/readyz", "/metrics"):
+                connection.request("GET", path, headers=page)
+                refused = connection.getresponse()
+                assert refused.status == 403
+                assert b"swt3" not in refused.read()
         connection.close()
 
 
