@@ -11,7 +11,9 @@ from swt3_agent.config import DEFAULT_SOCKET, DEFAULT_STATE_DIR
 from swt3_agent.config.credentials import LEDGER_CREDENTIAL, SIGNING_CREDENTIAL
 from swt3_agent.daemon.control import OPERATORS
 from swt3_agent.daemon.sockets import NAMES
+from swt3_agent.errors import ConfigError
 from swt3_agent.relay.intake import CLIENT_GROUP
+from swt3_agent.tpm.key_files import CREDENTIAL_NAME as AK_CREDENTIAL
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "swt3-agent.service"
@@ -93,9 +95,18 @@ def test_the_service_gets_the_state_and_the_secrets_that_the_agent_looks_for() -
     assert service["StateDirectory"] == [DEFAULT_STATE_DIR.name]
     assert service["StateDirectoryMode"] == ["0700"]
     loaded = {value.partition(":")[0] for value in service["LoadCredential"]}
-    assert loaded == {LEDGER_CREDENTIAL, SIGNING_CREDENTIAL}
+    assert loaded == {LEDGER_CREDENTIAL, SIGNING_CREDENTIAL, AK_CREDENTIAL}
     # An absolute path that is not there would keep the service from starting.
     assert all(":/" not in value for value in service["LoadCredential"])
+
+
+def test_only_what_waiting_does_not_mend_stops_the_restarts() -> None:
+    unit = parse_unit(SERVICE)
+    service = unit["Service"]
+    assert service["Restart"] == ["always"]
+    assert service["RestartPreventExitStatus"] == [str(ConfigError.exit_code)]
+    (interval,), (burst,) = unit["Unit"]["StartLimitIntervalSec"], unit["Unit"]["StartLimitBurst"]
+    assert int(interval) <= int(burst) * int(service["RestartSec"][0].removesuffix("s"))
 
 
 def test_users_and_groups_are_those_that_the_code_knows() -> None:
