@@ -4,6 +4,11 @@ Two kinds of keys share the file: those of the SWT3 clients at the top level, an
 own under ``agent:``, since clients refuse keys that they do not know.
 Unknown and repeated keys are refused with a suggestion: a key that is silently ignored is a
 setting that its author believes in. ``docs/configuration.md`` lists every key.
+
+Where a rule lives: keys, types and bounds in ``file_settings`` (clients' keys) and ``settings``
+(``agent:``), what types cannot say in ``checks``; variables in ``environment``, the connection
+string in ``dsn``, secrets in ``credentials``; who wins in ``layers``, what cannot be loosened in
+``floors``, and the order of it all in ``loading``. ``values`` is what the rest of the agent reads.
 """
 
 from swt3_agent.config.loading import Examination, examine, load_config

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swt3_agent.config.aliases import read_aliases
 from swt3_agent.config.documents import Document, read_document
 from swt3_agent.config.file_settings import FileSettings
 from swt3_agent.config.problems import Findings
-from swt3_agent.config.reading import cleaned
+from swt3_agent.config.reading import cleaned, read_aliases
 from swt3_agent.errors import ConfigError
 
 MAX_EXTENDS_DEPTH = 10

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import msgspec
 
-from swt3_agent.config.aliases import read_aliases
 from swt3_agent.config.assembly import assembled
 from swt3_agent.config.checks import check_settings
 from swt3_agent.config.credentials import resolve_secrets
@@ -18,7 +17,7 @@ from swt3_agent.config.ignored import ignored_keys
 from swt3_agent.config.layers import Layer, Merged, file_layers, merge
 from swt3_agent.config.problems import Findings, Problem, first_error
 from swt3_agent.config.profile import Profile, load_profile
-from swt3_agent.config.reading import cleaned
+from swt3_agent.config.reading import cleaned, read_aliases
 from swt3_agent.config.values import DEFAULT_FILE, Config
 from swt3_agent.errors import ConfigError
 
