@@ -31,6 +31,8 @@ from swt3_agent.protocol.unique_time import UniqueMilliseconds
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Draft, Journal
 
+CUSTODY_WITHIN_S = 10.0
+
 Claims = Mapping[str, object]
 Appraise = Callable[[Reading], tuple[Appraisal, ...]]
 
@@ -211,7 +213,8 @@ class Pipeline:
     def _cleared(self, minter: Minter, witness: Mapping[str, object]) -> tuple[bytes, str | None]:
         """The payload as it may travel, and the commitment to what custody has of it, if anything.
 
-        Returns when custody has it durably. Raises JournalError when it cannot take it.
+        Returns when custody has it durably. Raises JournalError when it cannot take it, or does not
+        within a few seconds: a volume that hangs must not keep the agent from ending.
         """
         level = minter.clearing_level
         cleared, removed = clear(witness, level)
@@ -219,7 +222,15 @@ class Pipeline:
         if not removed or level < CUSTODY_FROM_LEVEL or self._custody is None:
             return payload, None
         entry = withheld(minter.tenant, encode_payload(witness), payload, level)
-        self._custody.put([entry]).result()
+        try:
+            self._custody.put([entry]).result(CUSTODY_WITHIN_S)
+        except NotYet:
+            raise JournalError(
+                "CUSTODY_STALLED",
+                "what clearing removes is not kept yet, so nothing is minted",
+                remedy="see `swt3-agent custody status`; the next scheduled run tries again",
+                retryable=True,
+            ) from None
         return payload, commitment(entry.secret, entry.original)
 
 

@@ -4,6 +4,8 @@ import threading
 import time
 from collections.abc import Callable
 
+_MOST_REMEMBERED = 16_384
+
 
 class UniqueMilliseconds:
     """Time stamps that never repeat for one key: equal inputs would give equal fingerprints
@@ -17,6 +19,9 @@ class UniqueMilliseconds:
     def next(self, key: object) -> int:
         """Milliseconds since the epoch, later than any given for ``key`` before."""
         with self._lock:
-            stamp = max(self._now_ns() // 1_000_000, self._last.get(key, 0) + 1)
+            now = self._now_ns() // 1_000_000
+            stamp = max(now, self._last.get(key, 0) + 1)
+            if len(self._last) >= _MOST_REMEMBERED:  # of the past, nothing can be repeated
+                self._last = {known: last for known, last in self._last.items() if last >= now}
             self._last[key] = stamp
             return stamp

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from swt3_agent import pipeline
 from swt3_agent.errors import JournalError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal import Appraisal, Outcome
@@ -32,11 +33,14 @@ class Shelf:
     entries: list[CustodyEntry] = field(default_factory=list)
     sizes: list[int] = field(default_factory=list)
     fails_with: JournalError | None = None
+    hangs: bool = False
 
     def put(self, entries: Sequence[CustodyEntry]) -> "Future[None]":
         self.entries += entries
         self.sizes.append(self.journal.size)
         future: Future[None] = Future()
+        if self.hangs:
+            return future
         if self.fails_with is None:
             future.set_result(None)
         else:
@@ -61,8 +65,8 @@ class Node:
     shelf: Shelf
 
     def mint(self, appraisal: Appraisal, minter: Minter) -> Attestation:
-        pipeline = Pipeline(minter, self.journal, self.evidence, self.shelf)
-        (attestation,) = pipeline.run(Source(), lambda _: (appraisal,))
+        runner = Pipeline(minter, self.journal, self.evidence, self.shelf)
+        (attestation,) = runner.run(Source(), lambda _: (appraisal,))
         return attestation
 
     def record(self, attestation: Attestation) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -122,6 +126,17 @@ def test_custody_has_what_was_removed_before_the_log_has_the_rest(node: Node) ->
     assert {**payload, **original} == original
     assert hmac.digest(entry.secret, entry.original, "sha256").hex() == provenance["original"]
     assert entry.cleared == node.journal.read(attestation.record).payload
+
+
+def test_a_custody_that_hangs_holds_nobody_up_for_ever(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "CUSTODY_WITHIN_S", 0.01)
+    node.shelf.hangs = True
+    with pytest.raises(JournalError) as raised:
+        node.mint(appraisal_of(HARDWARE), Minter("LOCAL", 2, None))
+    assert raised.value.code == "CUSTODY_STALLED"
+    assert [record.kind for record in node.journal.scan(0)] == [Kind.EVIDENCE]
 
 
 def test_nothing_is_minted_that_custody_cannot_take(node: Node) -> None:
