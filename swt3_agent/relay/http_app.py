@@ -27,6 +27,14 @@ from swt3_agent.errors import AgentError, FormatError
 from swt3_agent.relay.answers import Code, Exchange
 from swt3_agent.relay.batches import BatchJudgement
 from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.relay.http_answers import (
+    RETRY_AFTER_S,
+    as_json,
+    fault,
+    http_error,
+    refused,
+    unavailable,
+)
 from swt3_agent.relay.http_body import parse_body
 from swt3_agent.relay.http_guard import Guard
 from swt3_agent.relay.judgement import Rules
@@ -49,7 +57,6 @@ MAX_HELD_BYTES = 64 * 1024 * 1024
 ANSWER_WITHIN_S = 8.0
 """Clients give up after 10 s."""
 
-_RETRY_AFTER_S = {Code.BUSY: 1, Code.OUTCOME_UNKNOWN: 1, Code.RATE_LIMITED: 1, Code.DISK_FULL: 30}
 _RECEIPTS_PER_TURN = 100
 _LARGE_BODY_BYTES = 256 * 1024
 """From here on a body is taken apart beside the loop: sentinel clients give an answer 50 ms."""
@@ -58,8 +65,6 @@ _FINGERPRINT = re.compile("[0-9a-f]{12}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 Lookup = Callable[[str], Mapping[str, object] | None]
-
-_encode = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +110,7 @@ class HttpIntake:
                 Route("/api/v1/proof", self._proof, methods=["GET"]),
                 Route("/{path:path}", self._batch, methods=["POST"]),
             ],
-            exception_handlers={HTTPException: _http_error, Exception: _fault},
+            exception_handlers={HTTPException: http_error, Exception: fault},
         )
         self.app.router.redirect_slashes = False
 
@@ -153,18 +158,18 @@ class HttpIntake:
     def _hold(self, more: int) -> None:
         self._held += more
         if self._held > MAX_HELD_BYTES:
-            raise _unavailable(Code.BUSY, "too much is on its way at once")
+            raise unavailable(Code.BUSY, "too much is on its way at once")
 
     async def _take(self, request: Request, body: bytes) -> Response:
         submissions = self._submissions
         if submissions is None:
-            raise _unavailable(Code.BUSY, "the agent is stopping")
+            raise unavailable(Code.BUSY, "the agent is stopping")
         self.counters.requests += 1
         try:
             batch = await self._parsed(body)
         except FormatError as error:
             self.counters.rejected[Code(error.code)] += 1
-            raise _refused(Code(error.code), error.message) from error
+            raise refused(Code(error.code), error.message) from error
         answered = _Answered()
         exchange, work = submissions.begin(
             batch, answered, lambda: self._origin(request), _judged_only
@@ -196,9 +201,9 @@ class HttpIntake:
         answer = msgspec.json.decode(exchange.line or b"", type=_Refusal)
         if answer.ok:
             return
-        if answer.code in _RETRY_AFTER_S:
-            raise _unavailable(answer.code, answer.error)
-        raise _refused(answer.code, answer.error)
+        if answer.code in RETRY_AFTER_S:
+            raise unavailable(answer.code, answer.error)
+        raise refused(answer.code, answer.error)
 
     async def _receipted(self, payloads: Sequence[bytes], judgement: BatchJudgement) -> Response:
         accepted = judgement.drafts()[: judgement.accepted]
@@ -208,7 +213,7 @@ class HttpIntake:
             given.append(receipt)
             if len(given) % _RECEIPTS_PER_TURN == 0:
                 await asyncio.sleep(0)
-        return _json(
+        return as_json(
             {
                 "ok": True,
                 "tenant_id": self._rules.tenant,
@@ -247,10 +252,10 @@ class HttpIntake:
         try:
             found = await asyncio.to_thread(look_up, key)
         except AgentError as error:
-            raise _unavailable(Code.BUSY, error.message) from error
+            raise unavailable(Code.BUSY, error.message) from error
         if found is None:
             raise HTTPException(404, f"nothing is known of {key}")
-        return _json(found)
+        return as_json(found)
 
     def _admit(self, request: Request) -> None:
         turned = self._guard.turns_away(request.headers)
@@ -287,28 +292,3 @@ def _is_date(text: str) -> bool:
         return _DATE.fullmatch(text) is not None and bool(date.fromisoformat(text))
     except ValueError:
         return False
-
-
-def _refused(code: Code, error: str) -> HTTPException:
-    return HTTPException(413 if code is Code.TOO_LARGE else 400, error)
-
-
-def _unavailable(code: Code, error: str) -> HTTPException:
-    return HTTPException(503, error, headers={"retry-after": str(_RETRY_AFTER_S[code])})
-
-
-def _json(
-    value: Mapping[str, object], status: int = 200, headers: Mapping[str, str] | None = None
-) -> Response:
-    kept = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
-    return Response(_encode(value), status, kept, "application/json")
-
-
-async def _http_error(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  registered for no other
-    body = {"ok": False, "status": error.status_code, "error": error.detail}
-    return _json(body, error.status_code, error.headers)
-
-
-async def _fault(_: Request, error: Exception) -> Response:  # noqa: ARG001  Starlette logs it
-    return _json({"ok": False, "status": 500, "error": "the agent failed; try again"}, 500)

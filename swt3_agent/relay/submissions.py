@@ -5,10 +5,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Generic, TypeVar
 
 from swt3_agent.errors import JournalError
 from swt3_agent.relay.answers import Code, Exchange, Outlet, Rejection, refused, submitted
@@ -22,6 +20,7 @@ from swt3_agent.relay.batches import (
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.relay.judgement import Rules
 from swt3_agent.relay.limits import IntakeLimits
+from swt3_agent.relay.mailbox import Mailbox
 from swt3_agent.relay.origin import Origin
 from swt3_agent.relay.request import SubmitRequest
 from swt3_agent.relay.sink import Commit, RecordSink, StoredRecord
@@ -43,8 +42,6 @@ _NOT_STORED = {
 """What a producer is told for a JournalError after which nothing was stored."""
 
 _RETRYABLE = frozenset({Code.BUSY, Code.DISK_FULL, Code.RATE_LIMITED, Code.OUTCOME_UNKNOWN})
-
-T = TypeVar("T")
 
 Respond = Callable[[BatchJudgement, int | None, Sequence[Rejection]], bytes]
 """The answer to a batch that is stored: its judgement, the number of its first record, and what was
@@ -87,28 +84,6 @@ class _Barrier:
     before: int
     exchange: Exchange
     answer: Callable[[], bytes]
-
-
-class Mailbox(Generic[T]):
-    """``post`` may be called from any thread; ``handle`` is given the items in the loop."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, handle: Callable[[deque[T]], None]) -> None:
-        self._loop = loop
-        self._handle = handle
-        self._items: deque[T] = deque()
-        self._awake = False
-
-    def post(self, item: T) -> None:
-        """Hand ``item`` over; returns at once."""
-        self._items.append(item)
-        if not self._awake:
-            self._awake = True
-            with suppress(RuntimeError):  # the loop is closed: nobody is left to answer
-                self._loop.call_soon_threadsafe(self._deliver)
-
-    def _deliver(self) -> None:
-        self._awake = False  # before the items are taken, so that none can be left behind
-        self._handle(self._items)
 
 
 class Submissions:
