@@ -1,6 +1,7 @@
 """HTTP on a socket: peers that are slow, many or greedy cost a bounded amount, and harm nobody."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -271,3 +272,46 @@ def test_tells_the_application_who_connected(tmp_path: Path) -> None:
         assert mine in await exchange(path, closing(GET))
 
     serving(tmp_path, talk, who)
+
+
+CLOSING = GET[:-2] + b"Connection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "answers"),
+    [
+        (GET + GET + CLOSING, [b"200 OK"] * 3),
+        (CLOSING.replace(b"GET", b"HEAD"), [b"200 OK"]),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", [b"400 Bad Request"]),
+        (GET[:-2] + b"Content-Length: -1\r\n\r\n", [b"400 Bad Request"]),
+        (GET[:-2] + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n", [b"400 Bad Request"]),
+        (GET[:-2] + b"Transfer-Encoding: gzip\r\n\r\n", [b"400 Bad Request"]),
+    ],
+    ids=["pipelined", "head", "tls", "negative length", "two lengths", "unknown coding"],
+)
+def test_answers_each_request_once_and_only_what_is_http(
+    tmp_path: Path, request_bytes: bytes, answers: list[bytes]
+) -> None:
+    async def talk(path: Path) -> None:
+        told = await exchange(path, request_bytes)
+        assert re.findall(rb"HTTP/1.1 (\d{3} [\w ]+)", told) == answers
+        if request_bytes.startswith(b"HEAD"):
+            assert told.count(b"\r\n\r\n") == 1
+            assert told.endswith(b"\r\n\r\n")
+
+    serving(tmp_path, talk)
+
+
+def test_a_client_that_asks_first_sends_its_body_after_the_answer(tmp_path: Path) -> None:
+    async def talk(path: Path) -> None:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        try:
+            head = CLOSING.replace(b"GET", b"POST")[:-2] + b"Content-Length: 3\r\n"
+            writer.write(head + b"Expect: 100-continue\r\n\r\n")
+            assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+            writer.write(b"abc")
+            assert b"\r\n3\r\n" in await reader.read()
+        finally:
+            writer.close()
+
+    serving(tmp_path, talk, max_body_bytes=10)
