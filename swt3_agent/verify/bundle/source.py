@@ -7,6 +7,8 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import BinaryIO
 
+import msgspec
+
 from swt3_agent.protocol.bundle import (
     MANIFEST,
     NO_SALT,
@@ -15,7 +17,6 @@ from swt3_agent.protocol.bundle import (
     entry_offsets,
     iter_entries,
 )
-from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.verify.bundle.archive import Archive, decompress, refusal
 
@@ -34,7 +35,7 @@ class BundleSource:
             raise refusal("BUNDLE_DIGEST", "the bundle is not the one that was judged")
         read = decode_text(data, Manifest)
         self.first, self.size = read.first, read.end
-        self._provenance = canonical_json({"applied_level": read.level, "tenant": read.tenant})
+        self._provenance = msgspec.json.encode({"applied_level": read.level, "tenant": read.tenant})
         _, self._portions = self._archive.portions(read)
         self._ends = [portion.end for portion in self._portions]
         self._loaded = -1

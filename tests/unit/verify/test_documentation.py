@@ -18,13 +18,13 @@ SOURCES = [
     ROOT / "swt3_agent" / "daemon" / "receipts.py",
 ]
 CODE = re.compile(
-    r'(?:Error|refusal|_refused|_mismatch|doubt|parse_error|Irregularity)\(\s*"([A-Z_]+)"'
+    r'(Error|refusal|_refused|_mismatch|doubt|parse_error|Irregularity)\(\s*"([A-Z_]+)"'
 )
 
 
 def codes() -> set[str]:
-    found = {code for path in SOURCES for code in CODE.findall(path.read_text())}
-    return {f"PARSE_{code}" if code in {"FIELD", "NOT_CANONICAL"} else code for code in found}
+    found = {match.groups() for path in SOURCES for match in CODE.finditer(path.read_text())}
+    return {f"PARSE_{code}" if call == "parse_error" else code for call, code in found}
 
 
 def test_the_codes_are_found_in_the_sources() -> None:
