@@ -30,6 +30,9 @@ from swt3_agent.relay.submissions import Submissions
 
 CLIENT_GROUP = "swt3-clients"
 BACKLOG = 1024
+_ACCEPTS_PER_TURN = 16
+"""asyncio accepts as many at once as it is told to have waiting: a thousand would stop the others
+for a tenth of a second."""
 _LONGEST_PATH = 107  # unix(7): sun_path is 108 bytes with its terminating null
 _MODE = 0o660
 
@@ -82,8 +85,9 @@ class IntakeServer:
         self._server = await asyncio.get_running_loop().create_server(
             lambda: Connection(shared),
             sock=sock,
-            backlog=BACKLOG,
+            backlog=_ACCEPTS_PER_TURN,
         )
+        sock.listen(BACKLOG)
 
     def reconfigure(self, clearing_level: int, sentinel: SentinelSettings) -> None:
         """Hold what arrives from now on to these; call it in the loop that serves.
