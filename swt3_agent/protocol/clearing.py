@@ -92,7 +92,7 @@ IN_CONTEXT: Mapping[str, Row] = {
     "bus_id":                   (_H, _H, _N, _N),
     "uuid":                     (_H, _H, _N, _N),
     "sandbox_id":               (_Y, _H, _N, _N),  # to 12 digits, and at the top only
-    "guardrails":               (_Y, _Y, _N, _N),  # a switch removes them at level 1
+    "guardrails":               (_Y, _Y, _N, _N),  # drop_guardrail_names: not at 1
 }
 # fmt: on
 

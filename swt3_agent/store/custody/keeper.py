@@ -261,7 +261,9 @@ class Custody:
         reason = disk_reason(self._primary.directory, error)
         before = self._trouble
         if before is None or before.reason.code != reason.code:
-            told = fields(code=reason.code, what=reason.detail, remedy=reason.remedy)
+            told = fields(
+                Event.CUSTODY_LACKING, code=reason.code, what=reason.detail, remedy=reason.remedy
+            )
             logger.error("custody fails, nothing is forwarded %s", told)
         delay = FIRST_RETRY_S if before is None else min(2 * before.delay, LAST_RETRY_S)
         self._trouble = _Trouble(reason, self._now() + delay, delay)
