@@ -61,14 +61,16 @@ def status(args: argparse.Namespace) -> int:
 
 
 def export(args: argparse.Namespace) -> int:
-    """Copy custody's files, or write what they hold; the originals stay."""
+    """Copy custody's files, or write what they hold; the originals stay. The exit code is that of
+    opening them, where they are opened."""
     config = config_of(args)
     layout = existing_layout(config.state_dir)
     _told(config, "custody_rotate")
     make_directory(args.out, 0o700)
     sources = (custody_directory(config.custody, layout), layout.custody_spool)
+    opened = Opened()
     if args.handoff:
-        report = _write_handoffs(config, layout, sources, args.out)
+        report = _write_handoffs(config, layout, sources, args.out, opened)
     else:
         report = {"copied": _copy(sources, args.out), "entries": None}
     if args.evidence:
@@ -85,7 +87,10 @@ def export(args: argparse.Namespace) -> int:
         )
         evidence = f" and {report['evidence']} of evidence" if args.evidence else ""
         show(printable(f"{args.out}: {what}{evidence}"))
-    return 0
+        for file in opened.files:
+            for damage in file["damage"]:
+                show(printable(f"{file['file']}: {damage['code']}: {damage['detail']}"))
+    return opened.exit_code
 
 
 def _told(config: Config, operation: str) -> Any:
@@ -142,7 +147,7 @@ def _copy_all(files: Iterator[Path], out: Path) -> int:
 
 
 def _write_handoffs(
-    config: Config, layout: Layout, sources: tuple[Path, ...], out: Path
+    config: Config, layout: Layout, sources: tuple[Path, ...], out: Path, opened: Opened
 ) -> dict[str, Any]:
     key_file = custody_key_file(layout)
     if config.custody.recipients and not key_file.exists():
@@ -152,7 +157,6 @@ def _write_handoffs(
             remedy="leave out --handoff, and run `swt3-agent custody open` where a custodian's"
             " key is",
         )
-    opened = Opened()
     present = [path for source in sources for path in _files_in(source)]
     logs = [path for path in present if path.suffix == log_shelf.SUFFIX]
     copied = _copy_all(iter([path for path in present if path.suffix == file_shelf.SUFFIX]), out)

@@ -163,6 +163,12 @@ def test_without_recipients_the_node_alone_reads_it(tmp_path: Path) -> None:
         (file,) = (tmp_path / "out").glob(f"{given['anchor_fingerprint']}*.json")
         assert json.loads(file.read_text())["context"] == given["ai_context"]
     assert files_with(agent.state_dir, SENTINELS[0]) == []
+    (agent.state_dir / "custody" / "0.custody").write_bytes(b"no custody file")
+    done = agent.cli("custody", "export", "--handoff", "--json", "--out", str(tmp_path / "again"))
+    assert done.returncode == 3
+    report = json.loads(done.stdout)
+    assert [d["code"] for d in report["files"][0]["damage"]] == ["CUSTODY_HEADER"]
+    assert report["entries"] >= 1
 
 
 def test_a_failing_custody_stops_no_intake_and_is_made_up_for(tmp_path: Path) -> None:
