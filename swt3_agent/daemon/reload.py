@@ -42,7 +42,8 @@ AT_RUN_TIME = frozenset(
     }
 )
 """Settings that can change while the agent runs; every other one waits for a restart."""
-_NO_SETTINGS = ("source", "warnings", "ignored", "lacks")
+NO_SETTINGS = frozenset({"source", "warnings", "ignored", "lacks"})
+"""What the configuration says about itself."""
 _OF_DELIVERY = frozenset({"ledger", "clearing_level"})
 _COLLECTOR_OF = {"models": "weights", "gpu": "gpu", "environment": "environment"}
 """Whose reading a setting changes: it runs again at once."""
@@ -71,7 +72,7 @@ def plan(current: Config, wanted: Config) -> Plan:
     in_force = wanted
     for name in Config.__dataclass_fields__:
         before, after = getattr(current, name), getattr(wanted, name)
-        if name in _NO_SETTINGS or before == after:
+        if name in NO_SETTINGS or before == after:
             continue
         if name not in AT_RUN_TIME or (name == "clearing_level" and after < before):
             at_restart.append(name)

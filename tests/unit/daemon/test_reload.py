@@ -8,7 +8,7 @@ import pytest
 
 from swt3_agent.config import Config, Labels, load_config
 from swt3_agent.config.settings import Intervals, ModelSettings
-from swt3_agent.daemon.reload import AT_RUN_TIME, plan
+from swt3_agent.daemon.reload import AT_RUN_TIME, NO_SETTINGS, plan
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_only_the_collectors_that_it_concerns_run_at_once(config: Config) -> Non
     assert plan(config, replace(config, intervals=Intervals(gpu=1))).collectors == frozenset()
 
 
-SETTINGS = set(Config.__dataclass_fields__) - {"source", "warnings", "ignored", "lacks"}
+SETTINGS = set(Config.__dataclass_fields__) - NO_SETTINGS
 AT_RESTART = {"tenant", "state_dir", "socket", "listeners", "tpm", "custody", "http", "ops"}
 
 
