@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from tests.integration.daemon.test_ops import Ops
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.anchors import submission
+from tests.support.ops import Ops
 from tests.support.software_tpm import short_directory
 
 

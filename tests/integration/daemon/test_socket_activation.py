@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.daemon.test_ops import UnixHTTPConnection
 from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.ops import UnixHTTPConnection
 
 STOP_S = 30.0
 
