@@ -88,6 +88,7 @@ def assembled(
         gpu=agent.gpu,
         models=agent.models,
         environment=environment,
+        clearing=agent.clearing,
         custody=agent.custody,
         http=agent.http,
         ops=agent.ops,

@@ -11,6 +11,7 @@ import msgspec
 
 from swt3_agent.config.settings import (
     CadenceSettings,
+    ClearingSettings,
     CustodySettings,
     EnvironmentSettings,
     GpuSettings,
@@ -164,6 +165,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[ModelSettings, ...] = ()
     environment: EnvironmentSettings = EnvironmentSettings()
     ledger: LedgerSettings = LedgerSettings()
+    clearing: ClearingSettings = ClearingSettings()
     custody: CustodySettings = CustodySettings()
     http: HttpSettings = HttpSettings()
     ops: OpsSettings = OpsSettings()

@@ -96,6 +96,13 @@ class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     batch_bytes: int = 512 * 1024
 
 
+class ClearingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.clearing``: ``drop_guardrail_names`` takes the names of guardrails out of contexts at
+    level 1 too, as one of the published readings wants."""
+
+    drop_guardrail_names: bool = False
+
+
 class CustodySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``agent.custody``: where what clearing removes is kept, and who may read it.
 

@@ -180,6 +180,10 @@ _CUSTODY_AIR_GAP = """\
 """
 
 _REST = """\
+  # Take the names of guardrails out of contexts at level 1 too, as one published text wants.
+  #clearing:
+  #  drop_guardrail_names: true
+
   # The ledger's interface for clients that speak HTTP: a socket of its own; on TCP only with a
   # token, since every user of this machine reaches a port.
   #http:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from swt3_agent.config.problems import Problem
 from swt3_agent.config.settings import (
+    ClearingSettings,
     CustodySettings,
     EnvironmentSettings,
     GpuSettings,
@@ -129,6 +130,7 @@ class Config:
     gpu: GpuSettings
     models: tuple[ModelSettings, ...]
     environment: EnvironmentSettings
+    clearing: ClearingSettings
     custody: CustodySettings
     http: HttpSettings
     ops: OpsSettings

@@ -34,6 +34,7 @@ class Listeners:
                 sink,
                 tenant=tenant,
                 clearing_level=config.clearing_level,
+                drop_guardrail_names=config.clearing.drop_guardrail_names,
                 listener=name,
                 sentinel=self._sentinel(config, tenant),
                 inherited=listener.socket,
@@ -53,6 +54,7 @@ class Listeners:
                 listener=name,
                 tenant=config.tenant,
                 clearing_level=config.clearing_level,
+                drop_guardrail_names=config.clearing.drop_guardrail_names,
                 guard=guard,
                 days=days,
             )

@@ -93,13 +93,14 @@ class HttpIntake:
         tenant: str,
         clearing_level: int,
         guard: Guard,
+        drop_guardrail_names: bool = False,
         days: DayLookups = NO_DAYS,
     ) -> None:
         limits = replace(IntakeLimits(), max_records=MAX_RECORDS, answer_within_s=ANSWER_WITHIN_S)
         self.counters = IntakeCounters()
         self._sink = sink
         self._listener = listener
-        self._rules = Rules(tenant, clearing_level, limits)
+        self._rules = Rules(tenant, clearing_level, limits, drop_guardrail_names)
         self._guard = guard
         self._days = days
         self._held = 0

@@ -53,6 +53,7 @@ class IntakeServer:
         *,
         tenant: str,
         clearing_level: int,
+        drop_guardrail_names: bool = False,
         limits: IntakeLimits | None = None,
         listener: str = "intake",
         sentinel: SentinelSettings | None = None,
@@ -61,7 +62,7 @@ class IntakeServer:
         self.path = path
         self.counters = IntakeCounters()
         self._sink = sink
-        self._rules = Rules(tenant, clearing_level, limits or IntakeLimits())
+        self._rules = Rules(tenant, clearing_level, limits or IntakeLimits(), drop_guardrail_names)
         self._listener = listener
         self._settings = sentinel or SentinelSettings()
         self._sentinel: Sentinel | None = None

@@ -8,7 +8,7 @@ A raw prompt in the wrong place must not enter the log. So of a refused record t
 hides no content, cleared in the same way, or nothing, and custody keeps the record as it came.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -38,10 +38,17 @@ class Rules:
     tenant: str
     level: int
     limits: IntakeLimits
+    drop_guardrail_names: bool = False
 
     def applied_level(self, declared: int) -> int:
         """The clearing level that holds for a record: never below the node's."""
         return max(declared, self.level)
+
+    def cleared(
+        self, fields: Mapping[str, object], level: int
+    ) -> tuple[dict[str, object], tuple[str, ...]]:
+        """``fields`` cleared to ``level``, and the names of what was removed or hashed."""
+        return clear(fields, level, drop_guardrail_names=self.drop_guardrail_names)
 
 
 def judge_quickly(payloads: Sequence[bytes], colons: int, rules: Rules) -> Sequence[Witness | None]:
@@ -50,6 +57,8 @@ def judge_quickly(payloads: Sequence[bytes], colons: int, rules: Rules) -> Seque
     ``colons`` is how many ``:`` bytes they have together; none is written as an escape.
     """
     if max(map(len, payloads)) > rules.limits.large_record_bytes:
+        return [None] * len(payloads)
+    if rules.drop_guardrail_names and any(b"guardrails" in p or b"\\u" in p for p in payloads):
         return [None] * len(payloads)
     return prove_sound(payloads, colons, tenant=rules.tenant, level=rules.level)
 
@@ -87,7 +96,7 @@ def judge(payload: bytes, rules: Rules) -> tuple[Witness, bytes]:
     level = rules.applied_level(witness.clearing_level)
     if level == MAX_LEVEL:
         refuse_free_text(fields)
-    cleared, exceeding = clear(fields, level)
+    cleared, exceeding = rules.cleared(fields, level)
     return witness, without(payload, fields, cleared) if exceeding else payload
 
 
@@ -123,7 +132,7 @@ def held(payload: bytes, rules: Rules) -> tuple[bytes, int]:
             declared = MAX_LEVEL
         level = rules.applied_level(declared)
         allowed = without_free_text(fields) if level == MAX_LEVEL else fields
-        cleared, exceeding = clear(allowed, level)
+        cleared, exceeding = rules.cleared(allowed, level)
         if not exceeding and len(allowed) == len(fields):
             return payload, level
         return without(payload, fields, cleared), level

@@ -48,7 +48,17 @@ def test_only_the_collectors_that_it_concerns_run_at_once(config: Config) -> Non
 
 
 SETTINGS = set(Config.__dataclass_fields__) - NO_SETTINGS
-AT_RESTART = {"tenant", "state_dir", "socket", "listeners", "tpm", "custody", "http", "ops"}
+AT_RESTART = {
+    "clearing",
+    "tenant",
+    "state_dir",
+    "socket",
+    "listeners",
+    "tpm",
+    "custody",
+    "http",
+    "ops",
+}
 
 
 @pytest.mark.parametrize("name", sorted(SETTINGS))

@@ -187,11 +187,13 @@ def _written_record(anchor: dict[str, Any], spaced: bool, twice: str) -> bytes:
     return text.encode()
 
 
-@given(records=st.lists(_records, min_size=1, max_size=4), level=st.integers(0, 3))
+@given(
+    records=st.lists(_records, min_size=1, max_size=4), level=st.integers(0, 3), drop=st.booleans()
+)
 def test_in_bulk_nothing_is_accepted_that_is_not_accepted_alone(
-    records: list[bytes], level: int
+    records: list[bytes], level: int, drop: bool
 ) -> None:
-    rules = Rules("LOCAL", level, IntakeLimits())
+    rules = Rules("LOCAL", level, IntakeLimits(), drop)
     colons = sum(record.count(b":") for record in records)
     for record, witness in zip(records, judge_quickly(records, colons, rules), strict=True):
         if witness is not None:
@@ -215,6 +217,24 @@ def test_common_records_are_accepted_in_bulk(level: int) -> None:
     ]
     colons = sum(record.count(b":") for record in records)
     assert None not in judge_quickly(records, colons, Rules("LOCAL", level, IntakeLimits()))
+
+
+@pytest.mark.parametrize("key", ['"guardrails"', '"\\u0067uardrails"'])
+@pytest.mark.parametrize(
+    ("level", "drop", "named"), [(1, True, False), (0, True, True), (1, False, True)]
+)
+def test_names_of_guardrails_leave_at_level_1_where_they_may(
+    key: str, level: int, drop: bool, named: bool
+) -> None:
+    anchor = inference_anchor(
+        clearing_level=level, ai_context={"provider": "x", "guardrails": ["pii"]}
+    )
+    payload = json.dumps(anchor).replace('"guardrails"', key).encode()
+    rules = Rules("LOCAL", level, IntakeLimits(), drop)
+    quickly = judge_quickly([payload], payload.count(b":"), rules)
+    _, kept = judge(payload, rules)
+    assert (b"pii" in kept) is named
+    assert named or quickly == [None]
 
 
 def test_every_field_of_a_witness_has_a_clearing_rule() -> None:
