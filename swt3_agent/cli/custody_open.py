@@ -173,6 +173,7 @@ def keygen(args: argparse.Namespace) -> int:
     paths = [args.out.with_name(args.out.name + suffix) for suffix in (".key", ".pub")]
     for path, data in zip(paths, (private, public), strict=True):
         _write_new(path, data)
+    paths[1].chmod(0o644)  # a copy of it is for the agent's user to read
     if args.json:
         report = {"key_id": key_id, "private": str(paths[0]), "public": str(paths[1])}
         print(json.dumps({"schema": "swt3-agent/custody-keygen/1", **report}))

@@ -90,6 +90,7 @@ def custodian(tmp_path: Path) -> Path:
     directory.mkdir()
     assert elsewhere(directory, "keygen", "--out", "alice", "--hybrid").returncode == 0
     assert (directory / "alice.key").stat().st_mode & 0o777 == 0o600
+    assert (directory / "alice.pub").stat().st_mode & 0o777 == 0o644
     return directory
 
 
