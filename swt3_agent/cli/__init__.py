@@ -18,6 +18,7 @@ from swt3_agent.cli.text import printable, show
 from swt3_agent.errors import AgentError, MissingExtraError, UsageError
 
 EXIT_INTERRUPTED = 130
+EXIT_CUT_SHORT = 141  # as a shell says it of a program that SIGPIPE ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     as_json = "--json" in arguments
     _replace_closed_streams()
+    code = EXIT_CUT_SHORT
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -77,8 +79,7 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        _discard_output()  # the reader (`| head`) has seen enough
-        return 0
+        _discard_output()  # the reader (`| head`) has seen enough; a verdict keeps its code
     except OSError as error:
         code = _report(_os_error(error), as_json=as_json)
         _let_go_of_output()

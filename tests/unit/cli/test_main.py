@@ -1,4 +1,5 @@
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -113,6 +114,39 @@ def test_a_stream_that_the_caller_closed_changes_nothing(command: str, exit_code
     )
     assert done.returncode == exit_code
     assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_went_away_makes_nothing_good(tmp_path: Path) -> None:
+    damaged = tmp_path / "proof.json"
+    damaged.write_text("{")
+    assert exit_code_without_a_reader("-m", "swt3_agent", "verify", str(damaged)) == 3
+    assert exit_code_without_a_reader("-m", "swt3_agent", "version") == 0, (
+        "done, though nobody read it"
+    )
+
+
+def test_a_verb_whose_output_was_cut_short_does_not_pass_for_done() -> None:
+    assert exit_code_without_a_reader("-u", "-m", "swt3_agent", "procedures") == 141
+
+
+def exit_code_without_a_reader(*arguments: str) -> int:
+    """What Python ends with when nobody reads its standard output any more."""
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, *arguments],
+            stdout=writer,
+            env=buffered,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+    assert done.stderr == b""
+    return done.returncode
 
 
 def test_an_error_is_json_where_json_was_asked_for(
