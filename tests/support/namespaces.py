@@ -70,7 +70,7 @@ class StrangersMachine:
                 lines += [f"mkdir -p $root{path}", f"mount --rbind {path} $root{path}"]
             elif path.is_file():
                 lines += [f"mkdir -p $root{path.parent}", f"cp {path} $root{path}"]
-        lines += ["mkdir $root/stick $root/tmp", f"mount --bind {self._luggage} $root/stick"]
+        lines += ["mkdir -p $root/stick $root/tmp", f"mount --bind {self._luggage} $root/stick"]
         words = " ".join(f"'{word}'" for word in arguments)
         inside = f"cd /stick && exec {sys.executable} -m swt3_agent {words}"
         environment = f"PATH=/usr/bin:/usr/sbin PYTHONPATH={package.parent}"

@@ -10,7 +10,7 @@ import pytest
 
 import swt3_agent
 
-VERIFY_NEEDS = ("cryptography", "msgspec", "cffi", "_cffi_backend", "pycparser")
+VERIFY_NEEDS = ("cryptography", "msgspec", "zstandard", "cffi", "_cffi_backend", "pycparser")
 
 
 def installation(directory: Path, *modules: str) -> Path:
