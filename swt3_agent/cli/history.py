@@ -114,8 +114,14 @@ def _state(kind: str, state: Mapping[str, Any]) -> str:
         if quantization.get("method"):
             bits = quantization.get("bits")
             parts.append(quantization["method"] + (f" {bits} bits" if bits else ""))
-        parts += [f"adapter {adapter['name']}" for adapter in state["adapters"]]
+        parts += [_adapter(adapter) for adapter in state["adapters"]]
     return ", ".join([*(part for part in parts if part), *state["problems"]])
+
+
+def _adapter(adapter: Mapping[str, Any]) -> str:
+    """With its digest: an adapter that was put in another's place has the same name."""
+    digest = adapter["digest"]
+    return f"adapter {adapter['name']} " + ("unreadable" if not digest else f"{digest[:_SHOWN]}…")
 
 
 def _together_lines(pairs: list[dict[str, Any]]) -> list[str]:

@@ -1,9 +1,10 @@
 import argparse
 import time
+from typing import Any
 
 import pytest
 
-from swt3_agent.cli.history import parse_since
+from swt3_agent.cli.history import history_lines, parse_since
 
 
 @pytest.mark.parametrize(
@@ -30,3 +31,46 @@ def test_a_duration_is_counted_back_from_now(text: str, seconds: int) -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         parse_since(text)
+
+
+def test_an_adapter_in_the_place_of_another_shows() -> None:
+    lines = history_lines(answer(adapter("ab" * 32), adapter("cd" * 32), adapter("")))
+    shown = [line.rpartition(", ")[2] for line in lines if ", adapter " in line]
+    assert shown == [
+        "adapter polite abababababababab…",
+        "adapter polite cdcdcdcdcdcdcdcd…",
+        "adapter polite unreadable",
+    ]
+
+
+def adapter(digest: str) -> dict[str, Any]:
+    return {
+        "digest": "12" * 32,
+        "approved": True,
+        "adapters": [{"name": "polite", "digest": digest}],
+        "quantization": None,
+        "problems": [],
+    }
+
+
+def answer(*states: dict[str, Any]) -> dict[str, Any]:
+    """What the history of one model is told from that went through ``states``."""
+    periods = [
+        {
+            "state": state,
+            "first_ms": number,
+            "until_ms": number + 1,
+            "last_ms": number,
+            "last_record": number,
+            "readings": 1,
+            "begins": True,
+        }
+        for number, state in enumerate(states)
+    ]
+    return {
+        "subjects": [{"kind": "model", "name": "tiny", "periods": periods}],
+        "together": [],
+        "procedures": [],
+        "events": [],
+        "looked_at": {},
+    }
