@@ -60,8 +60,7 @@ def adopt(file: Path, directory: Path) -> None:
         names = handoff_names(json.loads(data))
     except (LookupError, TypeError, AssertionError) as error:
         raise ValueError(f"{file} is no handoff file") from error
-    if not any(_holds(directory / name, data) for name in names):
-        publish(new_temporary(directory), names, data)
+    publish(new_temporary(directory), names, data)
     sync_directory(directory)
 
 
@@ -98,8 +97,9 @@ def _copy_whole(file: Path, directory: Path) -> None:
 def publish(path: Path, names: Sequence[str], content: bytes) -> None:
     """Write ``content`` beside ``path`` first, then give it the first free one of ``names``.
 
-    ``path`` is the temporary file. Where every name is taken the last one is held to be the same
-    content. The file is synced and its name is not: ``sync_directory`` does that for many at once.
+    ``path`` is the temporary file. A name that has the same content already is as good as a free
+    one; where every other is taken, the last is held to be such. The file is synced and its name
+    is not: ``sync_directory`` does that for many at once.
     Raises OSError.
     """
     fd = create_private(path)
@@ -113,7 +113,8 @@ def publish(path: Path, names: Sequence[str], content: bytes) -> None:
             try:
                 os.link(path, path.with_name(name))  # fails where the name is taken
             except FileExistsError:
-                continue
+                if not _holds(path.with_name(name), content):
+                    continue
             break
     finally:
         path.unlink(missing_ok=True)

@@ -58,6 +58,19 @@ def test_files_for_another_custodian_do_not_hide_ours(
     assert codes == {"CUSTODY_NOT_FOR_THIS_KEY"}
 
 
+def test_what_is_opened_again_is_not_written_twice(
+    tmp_path: Path, volume: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alice = custodian(tmp_path, "alice")
+    for number in (1, 1, 2):  # two of them are equal, and still two
+        kept_for(volume, alice, number)
+    opened(capsys, tmp_path / "alice", volume)
+    files = set((tmp_path / "out").iterdir())
+    assert len(files) == 3
+    opened(capsys, tmp_path / "alice", volume)
+    assert set((tmp_path / "out").iterdir()) == files
+
+
 def test_a_key_that_opens_nothing_is_refused(
     tmp_path: Path, volume: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
