@@ -269,8 +269,8 @@ def _state_error(path: Path, error: OSError) -> StateError:
         return StateError(
             "STATE_DENIED",
             f"uid {os.geteuid()} may not use {error.filename or path}: {reason}",
-            remedy="run the agent as the owner of its state directory, or name another with "
-            "SWT3_STATE_DIR (agent.state_dir)",
+            remedy="run it as the owner of the state directory (sudo -u swt3 swt3-agent …), or "
+            "name another with SWT3_STATE_DIR (agent.state_dir)",
         )
     if error.errno == errno.EROFS:
         return StateError(
