@@ -82,8 +82,8 @@ def _signing(beginning: Beginning) -> str:
     return f"""\
 # Signature of every anchor.{required}
 # The key comes from the credential `signing-key`
-#   openssl rand -hex 32 | systemd-creds encrypt --name=signing-key - \\
-#     /etc/credstore.encrypted/swt3-agent.signing-key
+#   install -d -m 0700 /etc/credstore
+#   (umask 077; openssl rand -hex 32 > /etc/credstore/swt3-agent.signing-key)
 # or from the variable that is named here; never from this file.
 #signing_key_env: SWT3_SIGNING_KEY
 #signing_key_id: key-1

@@ -99,3 +99,11 @@ def test_every_setting_that_it_leaves_out_exists(tmp_path: Path, air_gap: bool) 
     assert "CONFIG_UNKNOWN_KEY" not in wrong, found.problems
     assert "CONFIG_SYNTAX" not in wrong, found.problems
     assert "CONFIG_VALUE" not in wrong, found.problems
+
+
+def test_the_key_goes_where_the_unit_reads_it() -> None:
+    unit = (Path(__file__).parents[3] / "systemd" / "swt3-agent.service").read_text()
+    text = agent_yaml(Beginning(None, None, "node", air_gap=False))
+    (path,) = re.findall(r"openssl rand .*> (\S+)\)", text)
+    name = path.removeprefix("/etc/credstore/")  # LoadCredential= searches no other of /etc
+    assert f"LoadCredential=signing-key:{name}\n" in unit
