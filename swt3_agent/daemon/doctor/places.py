@@ -11,6 +11,7 @@ from pathlib import Path
 from swt3_agent.daemon.control import OPERATORS
 from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.doctor.finding import Finding, failure, good, of_reason, warning
+from swt3_agent.daemon.sockets import RUNTIME_DIRECTORY
 from swt3_agent.relay.intake import CLIENT_GROUP
 from swt3_agent.store.state import Layout
 from swt3_agent.tpm.key_files import read_auth, read_blob
@@ -98,8 +99,12 @@ def check_intake(path: Path, *, running: bool) -> Iterator[Finding]:
         if running:
             detail = f"the directory {directory} is gone"
             yield failure(subject, "SOCKET_GONE", detail, "restart the agent")
+        elif directory == RUNTIME_DIRECTORY:
+            yield good(subject, f"{directory} does not exist yet: the start makes it")
         else:
-            yield good(subject, f"{directory} does not exist yet: the service makes it")
+            detail = f"the directory {directory} does not exist: the agent will not start"
+            remedy = f"make it as the agent's user: mkdir -p {directory}"
+            yield failure(subject, "SOCKET_PATH", detail, remedy)
         return
     if not directory.stat().st_mode & stat.S_IXOTH and directory.stat().st_uid != os.geteuid():
         detail = f"{directory} lets only its owner and group through"

@@ -130,6 +130,11 @@ def test_an_intake_that_is_gone_under_a_daemon_fails(tmp_path: Path) -> None:
     assert codes(places.check_intake(path, running=False)) == {}
 
 
+def test_a_directory_of_the_intake_that_nobody_will_make_fails(tmp_path: Path) -> None:
+    found = places.check_intake(tmp_path / "absent" / "intake.sock", running=False)
+    assert codes(found) == {"SOCKET_PATH": Level.FAIL}
+
+
 def test_an_intake_that_answers_is_good() -> None:
     with short_directory() as room, socket.socket(socket.AF_UNIX) as listener:
         room.chmod(0o755)
