@@ -82,7 +82,10 @@ def decide(
     excerpt = _excerpt(body)
     said = f"the ledger answered {status}" + (f": {excerpt}" if excerpt else "")
     if status in (401, 403):
-        remedy = "check the API key and what it may do, then `swt3-agent queue resume`"
+        remedy = (
+            "check the API key and what it may do, then `swt3-agent queue resume`;"
+            " a key from a variable or credential is read again at a restart only"
+        )
         return Stop(Reason("LEDGER_DENIED", said, remedy))
     if status in (400, 413, 422):
         remedy = "find out why, then `swt3-agent queue retry`"
