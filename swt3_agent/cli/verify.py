@@ -81,6 +81,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(answer))  # ASCII: it quotes what a stranger wrote
     else:
         show(report.render())
+        if args.receipts is not None and receipts is None:
+            show("no receipts were written: the bundle was not verified")
         if receipts is not None:
             show(
                 printable(

@@ -33,6 +33,8 @@ Progress = Callable[[int, int], None]
 
 _MOST_PROCEDURES = 1000
 _OTHERS = "(others)"
+_MOST_FAILURES = 1000
+_MOST_REASONS = 8  # of a failure that are kept, each of at most 64 characters
 
 
 class _Provenance(msgspec.Struct, frozen=True):
@@ -40,6 +42,7 @@ class _Provenance(msgspec.Struct, frozen=True):
     tenant: str | None = None
     applied_level: int | None = None
     verdict: str | None = None
+    reasons: list[str] = []
     findings: list[str] = []
 
 
@@ -67,17 +70,29 @@ class _Boot(msgspec.Struct, frozen=True):
     findings: list[_Finding] = []
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An anchor of the agent whose verdict is FAIL, and the codes of why."""
+
+    seq: int
+    procedure_id: str
+    received_ns: int
+    reasons: tuple[str, ...]
+
+
 @dataclass(slots=True)
 class Contents:
     """What was found in the records. ``findings`` counts what the agent itself noticed, by code;
     ``verdicts`` counts anchors by procedure and verdict, which is empty for relayed ones;
-    ``without_sender`` relayed ones whose provenance is withheld."""
+    ``failures`` are the first of those that failed; ``without_sender`` counts relayed ones whose
+    provenance is withheld."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     withheld: Counter[str] = field(default_factory=Counter)
     gaps: GapSums = field(default_factory=GapSums)
     findings: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
     starts: int = 0
     recomputed: int = 0
     not_recomputed: int = 0
@@ -247,6 +262,11 @@ class _Reader:
         if key not in contents.verdicts and len(contents.verdicts) >= _MOST_PROCEDURES:
             key = _OTHERS, ""
         contents.verdicts[key] += 1
+        if provenance.verdict == "FAIL" and len(contents.failures) < _MOST_FAILURES:
+            reasons = tuple(code[:64] for code in provenance.reasons[:_MOST_REASONS])
+            contents.failures.append(
+                Failure(record.seq, payload.procedure_id, record.received_ns, reasons)
+            )
 
     def _check_level(self, record: Record) -> None:
         try:

@@ -6,6 +6,8 @@ from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.verify.bundle.contents import Contents
 from swt3_agent.verify.bundle.heads import HeadChain
 
+_IN_CUSTODY = 2  # the clearing level from which on the agent's own anchors lose something too
+
 
 def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator[str]:
     """Sentences on what a reader must not conclude from this bundle."""
@@ -42,6 +44,12 @@ def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator
         yield (
             f"Anything of records 0 to {manifest.first - 1} but their root: compare it with the"
             " bundle that ends there."
+        )
+    if manifest.level >= _IN_CUSTODY:
+        yield (
+            "What clearing removed from records: it is in custody on the node, for those who have"
+            " its keys, and this bundle does not name them. Where they are lost, nobody can show"
+            " it again."
         )
     if manifest.withheld:
         yield "What the withheld records hold: only their leaf hashes are here."

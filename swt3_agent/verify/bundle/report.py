@@ -94,6 +94,15 @@ class BundleReport:
                 {"procedure_id": procedure, "verdict": verdict or None, "count": count}
                 for (procedure, verdict), count in sorted(contents.verdicts.items())
             ],
+            "failures": [
+                {
+                    "seq": failure.seq,
+                    "procedure_id": failure.procedure_id,
+                    "received_ms": failure.received_ns // 1_000_000,
+                    "reasons": list(failure.reasons),
+                }
+                for failure in contents.failures
+            ],
             "findings": dict(sorted(contents.findings.items())),
             "irregularities": [
                 {"code": found.code, "detail": found.detail} for found in chain.irregularities
@@ -185,7 +194,7 @@ def _findings(contents: Contents) -> list[str]:
 
 
 def _gaps(manifest: Manifest, contents: Contents, irregularities: list[Irregularity]) -> list[str]:
-    lines = ["gaps and failures"]
+    lines = ["gaps and failures", *_failures(contents)]
     lines += [f"  {found.code}: {found.detail}" for found in irregularities[:_SHOWN]]
     for name, sums in sorted(contents.gaps.by_listener.items())[:_SHOWN]:
         refused = ", ".join(f"{code} {count}" for code, count in sorted(sums.refused.items()))
@@ -199,6 +208,18 @@ def _gaps(manifest: Manifest, contents: Contents, irregularities: list[Irregular
     ]
     lines += [f"  not here    {omitted.what}: {omitted.why}" for omitted in manifest.omitted]
     return lines
+
+
+def _failures(contents: Contents) -> list[str]:
+    """Where to look: the count of failures is among the findings."""
+    lines = [
+        f"  failed      {failure.procedure_id} in record {failure.seq},"
+        f" {_time(failure.received_ns // 1_000_000)}: {', '.join(failure.reasons) or 'no reason'}"
+        for failure in contents.failures[:_SHOWN]
+    ]
+    more = sum(count for (_, verdict), count in contents.verdicts.items() if verdict == "FAIL")
+    more -= len(lines)
+    return lines if more <= 0 else [*lines, f"  failed      {more} more: --json lists them"]
 
 
 def _time(utc_ms: int | None) -> str:

@@ -26,6 +26,7 @@ from tests.support.anchors import submission
 from tests.support.bundles import ENROLLER, FOR_EVER
 from tests.support.ledger import API_KEY, Ledger
 
+FALSE, UNDECIDED = 3, 4
 IMPORTER = Ed25519PrivateKey.from_private_bytes(sha256(b"importer").digest())
 STRANGER = Ed25519PrivateKey.from_private_bytes(sha256(b"stranger").digest())
 
@@ -194,6 +195,33 @@ def test_an_export_without_a_daemon_or_a_tpm_says_so(tmp_path: Path, room: Path)
         )
     assert json.loads(piped.stdout)["code"] == "LOG_UNSIGNED"
     assert agent.json("import-receipts", made["file"])["error"]["code"] == "RECEIPTS_BODY"
+
+
+def test_a_failure_is_named_in_the_bundle(room: Path, tmp_path: Path) -> None:
+    agent = AgentProcess(room)
+    assert agent.cli("attest", "platform").returncode == FALSE
+    (failed,) = [record for record in agent.records() if record["kind"] == "minted"]
+    made = agent.json("export", str(tmp_path))
+    (failure,) = json.loads(elsewhere(tmp_path, made["file"], "--json").stdout)["bundle"][
+        "failures"
+    ]
+    assert (failure["seq"], failure["procedure_id"]) == (failed["seq"], "AI-HW.3")
+    assert failure["received_ms"] == failed["received_ns"] // 1_000_000
+    assert failure["reasons"] == failed["provenance"]["reasons"]
+    text = elsewhere(tmp_path, made["file"]).stdout
+    assert f"  failed      AI-HW.3 in record {failed['seq']}, " in text
+
+
+def test_an_importer_is_told_that_he_signed_nothing(room: Path, tmp_path: Path) -> None:
+    agent = AgentProcess(room)
+    agent.cli("attest", "host")
+    made = agent.json("export", str(tmp_path))
+    key = write_key(tmp_path / "importer.pem", IMPORTER)
+    receipts = tmp_path / "receipts"
+    done = elsewhere(tmp_path, made["file"], "--receipts", str(receipts), "--key", str(key))
+    assert done.returncode == UNDECIDED
+    assert "no receipts were written" in done.stdout
+    assert not receipts.exists()
 
 
 def test_a_bundle_is_replayed_to_a_ledger_and_its_refusals_come_back(
