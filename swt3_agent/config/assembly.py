@@ -7,7 +7,12 @@ from pathlib import Path
 import msgspec
 
 from swt3_agent.config.checks import check_no_free_text
-from swt3_agent.config.credentials import check_readable, check_secret_file, check_token_file
+from swt3_agent.config.credentials import (
+    check_readable,
+    check_recipient,
+    check_secret_file,
+    check_token_file,
+)
 from swt3_agent.config.dsn import API_KEY, parse_endpoint
 from swt3_agent.config.environment import is_local
 from swt3_agent.config.file_settings import FileSettings
@@ -197,8 +202,9 @@ def _check_files(settings: FileSettings, findings: Findings) -> None:
         check_secret_file(Path(agent.ledger.key), "agent.ledger.key", findings)
     public = [("agent.ledger.ca", agent.ledger.ca)]
     public.append(("agent.ledger.certificate", agent.ledger.certificate))
-    public += [("agent.custody.recipients", path) for path in agent.custody.recipients]
     public += [("agent.receipts.importers", path) for path in agent.receipts.importers]
     for key, path in public:
         if path:
             check_readable(Path(path), key, findings)
+    for path in agent.custody.recipients:
+        check_recipient(Path(path), "agent.custody.recipients", findings)

@@ -9,6 +9,8 @@ from swt3_agent.config.documents import is_there
 from swt3_agent.config.dsn import API_KEY
 from swt3_agent.config.layers import Merged
 from swt3_agent.config.problems import Findings
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.custodian import MAX_PEM_BYTES, read_recipient
 
 LEDGER_CREDENTIAL = "ledger-key"
 SIGNING_CREDENTIAL = "signing-key"
@@ -109,6 +111,18 @@ def check_readable(path: Path, key: str, findings: Findings) -> bool:
     if not is_file:
         _lack(key, f"{path} is no file", "name a file", findings)
     return is_file
+
+
+def check_recipient(path: Path, key: str, findings: Findings) -> None:
+    """A lack where the file holds no custodian's public key, so that custody would not open."""
+    if not check_readable(path, key, findings):
+        return
+    with path.open("rb") as stream:
+        pem = stream.read(MAX_PEM_BYTES + 1)
+    try:
+        read_recipient(pem)
+    except FormatError as error:
+        _lack(key, f"{path}: {error.message}", error.remedy, findings)
 
 
 def check_token_file(path: Path, key: str, findings: Findings) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.config import examine, load_config, shown_settings
+from swt3_agent.protocol.custodian import generate_custodian
 from tests.unit.config.support import loaded, refused, written
 
 KEY = "axm_live_SECRETMARKER"
@@ -134,6 +135,19 @@ def test_a_token_file_holds_a_token_that_not_everybody_reads(
 def test_files_that_are_named_must_be_there(tmp_path: Path) -> None:
     for section in ("ledger: {ca: /none.pem}", "custody: {recipients: [/none.pem]}"):
         assert "/none.pem" in refused(tmp_path, f"agent: {{{section}}}\n").message
+
+
+def test_a_recipient_is_a_public_key(tmp_path: Path) -> None:
+    file = tmp_path / "alice.pem"
+    text = f"agent: {{custody: {{recipients: [{file}]}}}}\n"
+    private, public = generate_custodian()
+    file.write_bytes(public)
+    assert loaded(tmp_path, text).custody.recipients == (str(file),)
+    file.write_bytes(private)
+    error = refused(tmp_path, text)
+    assert error.code == "CONFIG_FILE"
+    assert "private key" in error.message
+    assert private.decode().splitlines()[1] not in str(error)
 
 
 @pytest.mark.parametrize(
