@@ -1,17 +1,16 @@
 """``swt3-agent export``: a range of the log in one file, for a place that no network reaches."""
 
 import argparse
-import re
 import shlex
-import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable
+from swt3_agent.cli.options import add_config, add_json, config_of, print_json, sequence_number
+from swt3_agent.cli.text import printable, show_progress
 from swt3_agent.daemon.operations import asking
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.bundle import PROOF, TAIL
@@ -38,14 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from",
-        type=_sequence_number,
+        type=sequence_number,
         dest="first",
         metavar="SEQ",
         help="first record (where the last export ended)",
     )
     parser.add_argument(
         "--to",
-        type=_sequence_number,
+        type=sequence_number,
         dest="end",
         metavar="SEQ",
         help="the record after the last (all there are)",
@@ -65,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             BundleWriter(target) as writer,
             Journal.open(layout.journal, layout.keys, readonly=True) as journal,
         ):
-            manifest = write_range(writer, journal, plan, _progress)
+            manifest = write_range(writer, journal, plan, partial(show_progress, "export"))
             writer.reserve()
             digest = sha256(manifest).hexdigest()
             closing = ask(
@@ -106,15 +105,3 @@ def _finish(writer: BundleWriter, closing: dict[str, Any], plan: Plan) -> None:
     except AgentError as error:
         again = f"the log holds this export already: repeat it with --from {plan.first}"
         raise AgentError(error.code, error.message, remedy=f"{error.remedy}; {again}") from error
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\rexport: {done} of {total} records", end=end, file=sys.stderr, flush=True)
-
-
-def _sequence_number(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,15}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sequence number: 0, 1, 2 and so on")
-    return int(text)

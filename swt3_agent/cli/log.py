@@ -11,7 +11,7 @@ from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 
-from swt3_agent.cli.options import add_config, add_json, config_of
+from swt3_agent.cli.options import add_config, add_json, config_of, sequence_number
 from swt3_agent.cli.text import printable
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.store.journal import Journal
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     parser.add_argument(
-        "--since", type=_sequence_number, default=0, metavar="SEQ", help="first record to print"
+        "--since", type=sequence_number, default=0, metavar="SEQ", help="first record to print"
     )
     parser.add_argument("--follow", action="store_true", help="go on as records arrive")
 
@@ -98,9 +98,3 @@ def _payload(record: Record) -> str:
 def _utc(received_ns: int) -> str:
     moment = datetime.fromtimestamp(received_ns // 1_000_000_000, timezone.utc)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{received_ns // 1_000_000 % 1000:03d}Z"
-
-
-def _sequence_number(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,19}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sequence number: 0, 1, 2 and so on")
-    return int(text)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -48,6 +49,13 @@ def config_of(args: argparse.Namespace, *, complete: bool = False) -> Config:
     """
     profile = getattr(args, "profile", None)
     return load_config(os.environ, args.config, profile, complete=complete)
+
+
+def sequence_number(text: str) -> int:
+    """A record's number in the log. Raises argparse.ArgumentTypeError."""
+    if not re.fullmatch("[0-9]{1,19}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sequence number: 0, 1, 2 and so on")
+    return int(text)
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:

@@ -2,11 +2,10 @@
 
 import argparse
 import re
-from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable, show
+from swt3_agent.cli.text import printable, show, utc_text
 from swt3_agent.daemon.operations import queue_of, tell
 from swt3_agent.errors import UsageError
 
@@ -73,7 +72,7 @@ def queue_lines(queue: dict[str, Any]) -> list[str]:
     lines = [
         *(delivery_lines(queue) or [_NO_LANE[queue["lane"]]]),
         f"waiting     {queue['backlog']} records"
-        + (f", the oldest since {_time(queue['oldest'])}" if queue["oldest"] else ""),
+        + (f", the oldest since {utc_text(queue['oldest'])}" if queue["oldest"] else ""),
         f"settled     {queue['settled']} records, {exceptions}",
     ]
     if queue["differing"]:
@@ -91,21 +90,14 @@ def delivery_lines(delivery: dict[str, Any]) -> list[str]:
     """How delivery stands, and what hinders it; nothing where nothing is delivered."""
     if delivery["lane"] in ("none", "not-running"):
         return []
-    last = f"last delivered to {delivery['ledger']} at {_time(delivery['last_success'])}"
+    last = f"last delivered to {delivery['ledger']} at {utc_text(delivery['last_success'])}"
     lines = [f"delivery    {delivery['lane']}, {delivery['backlog']} records wait, {last}"]
     if error := delivery["error"]:
         lines.append(
-            f"            {error['code']} since {_time(error['since'])}: {error['detail']}"
+            f"            {error['code']} since {utc_text(error['since'])}: {error['detail']}"
         )
         lines.append(f"            remedy: {error['remedy']}")
     return lines
-
-
-def _time(utc_ms: int | None) -> str:
-    if utc_ms is None:
-        return "never"
-    moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _record(text: str) -> str:

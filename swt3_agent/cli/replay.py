@@ -1,13 +1,13 @@
 """``swt3-agent replay``: verify a bundle, deliver its anchors to a ledger, and sign receipts."""
 
 import argparse
-import sys
 import time
+from functools import partial
 from pathlib import Path
 
 from swt3_agent.cli.files import read_bounded, write_whole
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.cli.text import printable, show
+from swt3_agent.cli.text import printable, show, show_progress
 from swt3_agent.daemon.replay import replay
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.bundle import MANIFEST
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
         if report.outcome is not Outcome.VERIFIED or report.manifest is None:
             return _not_verified(report, as_json=args.json)
         source = BundleSource(stream, report.hashes[MANIFEST])
-        refused = replay(source, ledger, report.manifest.tenant, _progress)
+        refused = replay(source, ledger, report.manifest.tenant, partial(show_progress, "replay"))
     receipts = sign_receipts(
         report, key, importer=args.importer, time_ms=_now_ms(), refused=refused
     )
@@ -113,12 +113,6 @@ def _not_verified(report: BundleReport, *, as_json: bool) -> int:
     else:
         show(report.render())
     return report.exit_code
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\rreplay: {done} of {total} records", end=end, file=sys.stderr, flush=True)
 
 
 def _now_ms() -> int:

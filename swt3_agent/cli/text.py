@@ -37,8 +37,10 @@ def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def utc_text(utc_ms: int) -> str:
-    """A time in milliseconds since 1970, to the second."""
+def utc_text(utc_ms: int | None) -> str:
+    """A time in milliseconds since 1970, to the second; None: never."""
+    if utc_ms is None:
+        return "never"
     return datetime.fromtimestamp(utc_ms // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
@@ -49,6 +51,13 @@ def show(text: str, stream: TextIO | None = None) -> None:
     if stream.isatty():
         text = wrapped(text, shutil.get_terminal_size().columns)
     print(text, file=stream)
+
+
+def show_progress(what: str, done: int, total: int) -> None:
+    """How far ``what`` has come with its records: on a terminal, over what stood there before."""
+    if sys.stderr.isatty():
+        end = "\n" if done == total else ""
+        print(f"\r{what}: {done} of {total} records", end=end, file=sys.stderr, flush=True)
 
 
 def wrapped(text: str, width: int) -> str:

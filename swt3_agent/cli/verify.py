@@ -8,12 +8,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import BinaryIO
 
 from swt3_agent.cli.files import read_bounded, write_whole
-from swt3_agent.cli.text import printable, show
+from swt3_agent.cli.text import printable, show, show_progress
 from swt3_agent.errors import AgentError, UsageError
 from swt3_agent.protocol.note import MAX_NOTE
 from swt3_agent.protocol.proof import MAX_PROOF
@@ -105,7 +106,7 @@ def _judge(args: argparse.Namespace) -> Report | BundleReport:
                 trust=trust,
                 allow_software_tpm=args.allow_software_tpm,
                 now_ms=now_ms,
-                progress=_progress,
+                progress=partial(show_progress, "verify"),
             )
         if args.receipts is not None:
             raise UsageError(
@@ -166,9 +167,3 @@ def _copied(stream: BinaryIO) -> Iterator[BinaryIO]:
                 remedy="give the bundle as a file, or set TMPDIR to a place with room",
             ) from error
         yield copy
-
-
-def _progress(done: int, total: int) -> None:
-    if sys.stderr.isatty():
-        end = "\n" if done == total else ""
-        print(f"\rverify: {done} of {total} records", end=end, file=sys.stderr, flush=True)
