@@ -34,7 +34,8 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     log, tpm = status["log"], status["tpm"]
     lines = [
         f"agent       {'running, pid ' + str(status['pid']) if status['running'] else 'stopped'}",
-        f"node        {status['node_id']}",
+        *_readiness(status["readiness"]),
+        f"node        {status['node_id'] or 'has no name before the first start'}",
         f"tenant      {status['tenant']}, clearing level {status['clearing_level']}",
         f"tpm         {tpm['kind']}" + (f": {tpm['detail']}" if tpm.get("detail") else ""),
         f"log         {log['tree_size']} records, root {log['root'][:16]}…",
@@ -75,6 +76,16 @@ def coverage_lines(coverage: dict[str, Any]) -> list[str]:
         if named:
             lines.append(f"{'':<12}{state}: {', '.join(named)}")
     return lines
+
+
+def _readiness(readiness: dict[str, Any] | None) -> list[str]:
+    """Whether what the node says can be relied upon; nothing where no daemon runs."""
+    if readiness is None:
+        return []
+    if readiness["ready"]:
+        return ["ready       yes"]
+    codes = ", ".join(reason["code"] for reason in readiness["reasons"])
+    return [f"ready       no: {codes}", "            `swt3-agent doctor` says why, and what to do"]
 
 
 def _head_trouble(log: dict[str, Any]) -> list[str]:

@@ -13,6 +13,7 @@ from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import HeadLack, Node
 from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
+from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.runs import LastRun
 from swt3_agent.daemon.start_records import findings_content
 from swt3_agent.pipeline import Attestation
@@ -70,6 +71,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
         tpm["detail"] = f"{node.tpm_lack.code}: {node.tpm_lack}"
     return {
         "running": True,
+        "readiness": readiness_view(node, discreet=False),
         "pid": os.getpid(),
         "node_id": node.node_id,
         "tenant": node.config.tenant,
@@ -159,6 +161,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
         size = journal.size
         return {
             "running": False,
+            "readiness": None,
             "pid": None,
             "node_id": boot.get("node_id"),
             "tenant": boot.get("tenant", config.tenant),

@@ -19,6 +19,7 @@ STATUS: dict[str, Any] = {
     },
     "collectors": [],
     "findings": [],
+    "readiness": {"ready": True, "reasons": []},
     "intake": None,
     "custody": None,
     "delivery": {"lane": "none"},
@@ -29,6 +30,20 @@ STATUS: dict[str, Any] = {
 
 def shown(*, log: dict[str, Any] | None = None, **changes: Any) -> str:
     return "\n".join(status_lines({**STATUS, **changes, "log": {**STATUS["log"], **(log or {})}}))
+
+
+def test_what_keeps_the_node_from_being_ready_is_named() -> None:
+    assert "ready       yes" in shown()
+    reasons = [{"code": code, "detail": "", "remedy": ""} for code in ("DISK_FULL", "QUARANTINE")]
+    text = shown(readiness={"ready": False, "reasons": reasons})
+    assert "ready       no: DISK_FULL, QUARANTINE" in text
+    assert "swt3-agent doctor" in text
+
+
+def test_a_stopped_agent_is_neither_ready_nor_unready() -> None:
+    text = shown(running=False, pid=None, node_id=None, readiness=None)
+    assert "ready " not in text
+    assert "None" not in text
 
 
 def test_signed_heads_give_no_reason_to_worry() -> None:
