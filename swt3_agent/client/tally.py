@@ -67,6 +67,8 @@ class Tally:
             left += 1
         if left:
             self.lose(left, "the client was closed")
+        if self._lost:  # only the first case was told, with its own number
+            _log.warning("the client ends: %d anchors were lost in all", self._lost)
         with self._changed:
             self._over = True
             self._changed.notify_all()
