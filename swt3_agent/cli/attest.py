@@ -6,7 +6,7 @@ from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import joined, show
-from swt3_agent.daemon.operations import ask, begins_a_log
+from swt3_agent.daemon.asking import ask, begins_a_log
 from swt3_agent.telemetry import configure_logging
 
 EXIT_FAIL = 3

@@ -19,7 +19,7 @@ from swt3_agent.cli.files import make_directory
 from swt3_agent.cli.options import config_of, print_json
 from swt3_agent.cli.text import printable, show
 from swt3_agent.config import Config
-from swt3_agent.daemon.operations import tell
+from swt3_agent.daemon.asking import tell
 from swt3_agent.errors import StateError, UsageError
 from swt3_agent.store.custody import file_shelf, log_shelf
 from swt3_agent.store.custody.opening import (

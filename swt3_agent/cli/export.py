@@ -11,7 +11,7 @@ import msgspec
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json, sequence_number
 from swt3_agent.cli.text import printable, show_progress
-from swt3_agent.daemon.operations import asking
+from swt3_agent.daemon.asking import asking
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.bundle import PROOF, TAIL
 from swt3_agent.store.bundle.build import Plan, write_range

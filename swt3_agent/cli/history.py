@@ -11,8 +11,8 @@ from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import joined, show, utc_text
+from swt3_agent.daemon.asking import look
 from swt3_agent.daemon.history import NEWEST, Question
-from swt3_agent.daemon.operations import history_of
 from swt3_agent.telemetry import configure_logging
 
 HISTORY_TIMEOUT_S = 300.0
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the history that the log holds."""
     configure_logging()
     question = Question(args.procedure, args.model, args.gpu, args.since, args.newest)
-    answer = history_of(config_of(args), asdict(question), HISTORY_TIMEOUT_S)
+    answer = look(config_of(args), "history", asdict(question), HISTORY_TIMEOUT_S)
     if args.json:
         print_json({"schema": "swt3-agent/history/1", **answer})
     else:

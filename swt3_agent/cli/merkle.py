@@ -5,7 +5,7 @@ from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable, show, utc_text
-from swt3_agent.daemon.operations import merkle_of
+from swt3_agent.daemon.asking import look
 from swt3_agent.telemetry import configure_logging
 
 MERKLE_TIMEOUT_S = 1800.0  # a day of ten million anchors is read again for a proof
@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the day's root, or the proof."""
     configure_logging()
-    answer = merkle_of(config_of(args), args.date, args.fingerprint, MERKLE_TIMEOUT_S)
+    question = {"date": args.date, "fingerprint": args.fingerprint}
+    answer = look(config_of(args), "merkle", question, MERKLE_TIMEOUT_S)
     if args.json:
         print_json({"schema": "swt3-agent/merkle/1", **answer})
         return 0

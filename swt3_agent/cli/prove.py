@@ -6,7 +6,7 @@ from pathlib import Path
 
 from swt3_agent.cli.files import write_whole
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
-from swt3_agent.daemon.operations import ask
+from swt3_agent.daemon.asking import ask
 from swt3_agent.errors import UsageError
 from swt3_agent.telemetry import configure_logging
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable, show, utc_text
-from swt3_agent.daemon.operations import queue_of, tell
+from swt3_agent.daemon.asking import look, tell
 from swt3_agent.errors import UsageError
 
 TIMEOUT_S = 30.0
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
         )
     config = config_of(args)
     if args.order is None:
-        queue = queue_of(config, TIMEOUT_S)
+        queue = look(config, "queue", {}, TIMEOUT_S)
         _tell(args, queue, queue_lines(queue))
     elif args.order == "retry":
         records = None if args.record == "all" else [int(args.record)]

@@ -11,7 +11,7 @@ from typing import Any
 from swt3_agent.cli.files import make_directory, write_whole
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.tpm2_tools import serialized_pcrs
-from swt3_agent.daemon.operations import ask
+from swt3_agent.daemon.asking import ask
 from swt3_agent.errors import UsageError
 from swt3_agent.telemetry import configure_logging
 

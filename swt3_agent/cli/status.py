@@ -2,13 +2,12 @@
 
 import argparse
 from collections import Counter
-from datetime import datetime, timezone
 from typing import Any
 
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.queue import delivery_lines
-from swt3_agent.cli.text import printable, show
-from swt3_agent.daemon.operations import status_of
+from swt3_agent.cli.text import printable, show, utc_text
+from swt3_agent.daemon.asking import look
 
 STATUS_TIMEOUT_S = 10.0
 
@@ -21,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the daemon's own view, or, where none runs, what its log says."""
-    status = status_of(config_of(args), STATUS_TIMEOUT_S)
+    status = look(config_of(args), "status", {}, STATUS_TIMEOUT_S)
     if args.json:
         print_json({"schema": "swt3-agent/status/1", **status})
     else:
@@ -39,7 +38,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"tenant      {status['tenant']}, clearing level {status['clearing_level']}",
         f"tpm         {tpm['kind']}" + (f": {tpm['detail']}" if tpm.get("detail") else ""),
         f"log         {log['tree_size']} records, root {log['root'][:16]}…",
-        f"last head   {_time(log['checkpoint_time'])}, "
+        f"last head   {utc_text(log['checkpoint_time'])}, "
         + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
         *_head_trouble(log),
         *_intake(status["intake"]),
@@ -49,7 +48,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
     ]
     for collector in status["collectors"]:
         last = collector["last_run"]
-        outcome = f"{_outcomes(collector)} at {_time(last)}" if last else "not run yet"
+        outcome = f"{_outcomes(collector)} at {utc_text(last)}" if last else "not run yet"
         lines.append(f"{collector['name']:<12}{outcome}")
     lines += coverage_lines(status["coverage"])
     findings = (f"finding     {f['code']}: {f['detail']}" for f in status["findings"])
@@ -92,7 +91,7 @@ def _head_trouble(log: dict[str, Any]) -> list[str]:
     """Why heads fail or bear no signature, where they do: until then nothing new can be proved."""
     error = log.get("checkpoint_error")
     if error:
-        lines = [f"heads       none signed since {_time(error['since'])}"]
+        lines = [f"heads       none signed since {utc_text(error['since'])}"]
         lines.append(f"            {error['code']}: {error['detail']}")
         remedy = error.get("remedy")
         return [*lines, f"            remedy: {remedy}"] if remedy else lines
@@ -106,7 +105,7 @@ def _airgap(airgap: dict[str, Any]) -> list[str]:
     last = airgap["last_export"]
     if last is None:
         return []
-    lines = [f"exported    records up to {last['end'] - 1}, last at {_time(last['time'])}"]
+    lines = [f"exported    records up to {last['end'] - 1}, last at {utc_text(last['time'])}"]
     if airgap["unreceipted"]:
         lines.append(
             f"            {airgap['unreceipted']} bundles without receipts, from record"
@@ -136,10 +135,3 @@ def _custody(custody: dict[str, Any] | None) -> list[str]:
         lines.append(f"            {lack['code']}: {lack['detail']}; nothing is forwarded")
         lines.append(f"            remedy: {lack['remedy']}")
     return lines
-
-
-def _time(utc_ms: int | None) -> str:
-    if utc_ms is None:
-        return "never"
-    moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -6,11 +6,11 @@ from typing import Any
 from swt3_agent.config import Config
 from swt3_agent.daemon.delivery import Delivery, DeliveryState
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.stopped import stopped_log
 from swt3_agent.errors import UsageError
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import Refusal, Settlements
-from swt3_agent.store.state import StateDirectory, existing_layout
 
 MOST_SHOWN = 100
 MOST_RETRIED = 10_000
@@ -41,13 +41,8 @@ def stopped_queue_view(config: Config) -> dict[str, Any]:
 
     Raises StateError or JournalError where there is no readable log.
     """
-    layout = existing_layout(config.state_dir)
-    with (
-        StateDirectory.open(layout.root),
-        Journal.open(layout.journal, layout.keys, readonly=True) as journal,
-        Catalogue.open(layout.catalogue, journal) as catalogue,
-    ):
-        settlements = Settlements(journal, catalogue)
+    with stopped_log(config) as log:
+        settlements = Settlements(log.journal, log.catalogue)
         view = _delivery(settlements, None, _lane_of_stopped(config))
         return {**view, "refused_records": _refused(settlements)}
 

@@ -16,6 +16,7 @@ from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.runs import LastRun
 from swt3_agent.daemon.start_records import findings_content
+from swt3_agent.daemon.stopped import stopped_log
 from swt3_agent.pipeline import Attestation
 from swt3_agent.protocol.checkpoint import parse_body
 from swt3_agent.protocol.evidence import RootOfTrust
@@ -25,7 +26,6 @@ from swt3_agent.store.catalogue import Catalogue, HeadEntry
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import Settlements
-from swt3_agent.store.state import StateDirectory, existing_layout
 
 
 def attestation_view(attestation: Attestation) -> dict[str, Any]:
@@ -149,12 +149,8 @@ def stopped_view(config: Config) -> dict[str, Any]:
 
     Raises StateError or JournalError where there is no readable log.
     """
-    layout = existing_layout(config.state_dir)
-    with (
-        StateDirectory.open(layout.root),
-        Journal.open(layout.journal, layout.keys, readonly=True) as journal,
-        Catalogue.open(layout.catalogue, journal) as catalogue,
-    ):
+    with stopped_log(config) as log:
+        journal, catalogue = log.journal, log.catalogue
         boot_record = catalogue.last_of_kind(Kind.BOOT)
         boot = {} if boot_record is None else _payload(journal, boot_record)
         heads = catalogue.heads(newest=1)
