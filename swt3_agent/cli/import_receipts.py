@@ -6,7 +6,7 @@ from pathlib import Path
 from swt3_agent.cli.files import read_bounded
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable
-from swt3_agent.daemon.asking import asking
+from swt3_agent.daemon.operations import asking
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.receipts import MAX_RECEIPTS
 from swt3_agent.telemetry import configure_logging
@@ -41,10 +41,12 @@ def run(args: argparse.Namespace) -> int:
         print_json({"schema": "swt3-agent/import-receipts/1", **answer})
         return 0
     what = "were settled already" if answer["repeated"] else "are settled"
+    since = answer["accepted_since"]
     print(
         printable(
             f"records {answer['first']} to {answer['end'] - 1} {what}: {answer['importer']}"
             f" accepted {answer['accepted']} anchors and refused {answer['refused']}"
+            + (f"; {since} of them had been refused before" if since else "")
         )
     )
     return 0

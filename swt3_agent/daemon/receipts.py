@@ -2,6 +2,7 @@
 file")."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,26 @@ _AT_ONCE = 16_384  # records of one settlement: a large bundle must not be in me
 def import_receipts(node: Node, text: str) -> dict[str, Any]:
     """Settle what the receipts file ``text`` is for; what came of it.
 
-    Settling again what is settled already changes nothing. Raises ConfigError
-    ``RECEIPTS_NO_IMPORTER`` or ``IMPORTER_KEY``; FormatError ``RECEIPTS_*`` and ``NOTE_FORMAT``;
-    JournalError ``SETTLEMENT_GAP`` where the receipts of an earlier bundle are still to come.
+    What is settled stays settled, but for a record that was refused and is accepted now. Raises
+    ConfigError ``RECEIPTS_NO_IMPORTER`` or ``IMPORTER_KEY``; FormatError ``RECEIPTS_*`` and
+    ``NOTE_FORMAT``; JournalError ``SETTLEMENT_GAP`` where the receipts of an earlier bundle are
+    still to come.
     """
     statement = read_receipts(text.encode(), _importers(node))
     export = _export_of(node, statement)
     before = node.settlements.cursor
-    if before < statement.end:
-        refused = dict(statement.refused)
-        _check_count(node, export, statement, refused)
-        node.evidence.put(text.encode())
-        for start in range(statement.first, statement.end, _AT_ONCE):
-            end = min(start + _AT_ONCE, statement.end)
-            if end > node.settlements.cursor:
-                node.settlements.append(_settlement(node, export, statement, refused, start, end))
+    refused = dict(statement.refused)
+    _check_count(node, export, statement, refused)
+    accepted_since = 0
+    for start in range(statement.first, statement.end, _AT_ONCE):
+        end = min(start + _AT_ONCE, statement.end)
+        settlement = _settlement(node, export, statement, refused, start, end)
+        if end <= before:
+            settlement = _of_refused(node, settlement)
+            accepted_since += len(settlement.receipts)
+        if end > before or settlement.receipts:
+            node.evidence.put(text.encode())
+            node.settlements.append(settlement)
     return {
         "importer": statement.importer,
         "manifest": statement.manifest,
@@ -43,6 +49,7 @@ def import_receipts(node: Node, text: str) -> dict[str, Any]:
         "accepted": statement.accepted,
         "refused": len(statement.refused),
         "repeated": before >= statement.end,
+        "accepted_since": accepted_since,
         "settled_to": node.settlements.cursor,
     }
 
@@ -126,6 +133,15 @@ def _settlement(
         withheld=tuple(withheld),
         source=statement.manifest,
         signer=statement.importer,
+    )
+
+
+def _of_refused(node: Node, settlement: Settlement) -> Settlement:
+    """What of a settled range is new: receipts that accept what earlier ones refused."""
+    accepted = [receipt for receipt in settlement.receipts if receipt.ok]
+    refused = node.settlements.still_refused(receipt.seq for receipt in accepted)
+    return replace(
+        settlement, receipts=tuple(receipt for receipt in accepted if receipt.seq in refused)
     )
 
 

@@ -247,6 +247,16 @@ def test_a_bundle_is_replayed_to_a_ledger_and_its_refusals_come_back(
     settled = agent.json("import-receipts", str(tmp_path / "receipts"))
     assert (settled["accepted"], settled["refused"]) == (len(anchors) - 1, 1)
     assert agent.json("status")["delivery"]["refused"] == 1
+    again = agent.json("import-receipts", str(tmp_path / "receipts"))
+    assert (again["repeated"], again["accepted_since"]) == (True, 0)
+    all_of_it = str(signed_for(agent, made["file"], tmp_path))
+    assert agent.json("import-receipts", all_of_it)["accepted_since"] == 1
+    assert agent.json("status")["delivery"]["refused"] == 0
+    records = len(agent.records())
+    for receipts in (all_of_it, str(tmp_path / "receipts")):  # what was accepted stays so
+        assert agent.json("import-receipts", receipts)["accepted_since"] == 0
+    assert [r["kind"] for r in agent.records()[records:]].count("receipt") == 0
+    assert agent.json("status")["delivery"]["refused"] == 0
     gone = there.json(*arguments, "--receipts", str(tmp_path / "again"))
     assert gone["error"]["code"].startswith("LEDGER_")
     assert not (tmp_path / "again").exists()
