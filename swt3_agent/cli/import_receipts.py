@@ -6,7 +6,7 @@ from pathlib import Path
 from swt3_agent.cli.files import read_bounded
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.text import printable
-from swt3_agent.daemon.operations import asking
+from swt3_agent.daemon.asking import asking
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.receipts import MAX_RECEIPTS
 from swt3_agent.telemetry import configure_logging
