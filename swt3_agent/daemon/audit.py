@@ -146,7 +146,7 @@ class AuditCollector:
         return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, claims, msgspec.to_builtins(stated))
 
     def _unreadable(self, error: JournalError) -> Evidence:
-        problem = Reason(error.code, error.message, error.remedy)
+        problem = Reason.of(error)
         self._found([problem])
         nothing = SelfCheck(0, 0, None, None, head_signed=False, problems=(problem,))
         return Evidence(AUDIT, RootOfTrust.SELF_REPORTED, _claims(nothing, None, []))
@@ -182,9 +182,7 @@ def _claims(check: SelfCheck, state: LogState | None, days: list[SealedDay]) -> 
         "entries": check.entries,
         "size": check.size,
         "verified": not check.problems,
-        "problems": [
-            {"code": one.code, "detail": one.detail, "remedy": one.remedy} for one in check.problems
-        ],
+        "problems": [problem.to_json() for problem in check.problems],
         "log": None if state is None else msgspec.to_builtins(state),
         "head": {"size": check.head_size, "signed": check.head_signed},
         "days": msgspec.to_builtins(days),

@@ -13,9 +13,7 @@ def custody_view(node: Node) -> dict[str, Any]:
         "directory": str(node.custody.directory),
         "recipients": list(node.custody.recipients),
         "entries": node.custody.entries,
-        "lack": None
-        if lack is None
-        else {"code": lack.code, "detail": lack.detail, "remedy": lack.remedy},
+        "lack": None if lack is None else lack.to_json(),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swt3_agent.config import Ledger
-from swt3_agent.errors import AgentError, ConfigError, JournalError
+from swt3_agent.errors import ConfigError, JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.delivery.address import Address
@@ -157,7 +157,7 @@ class Delivery:
                 async with _ledger_at(self._address) as ledger:
                     await self._send_until_fault(ledger)
             except ConfigError as error:  # its files may be mended while the agent runs
-                await self._pause(Step(LaneState.STOPPED, _reason(error), PROBE_S))
+                await self._pause(Step(LaneState.STOPPED, Reason.of(error), PROBE_S))
             except Exception as error:
                 logger.exception("delivery failed %s", fields(Event.INTERNAL_FAULT))
                 fault = Reason("INTERNAL", f"delivery failed: {error!r}", "see the log; report it")
@@ -171,7 +171,7 @@ class Delivery:
                 self._follow_orders()
                 step = await self._lane.step(ledger)
             except JournalError as error:
-                step = Step(LaneState.BACKING_OFF, _reason(error), self._jitter.next())
+                step = Step(LaneState.BACKING_OFF, Reason.of(error), self._jitter.next())
             else:
                 self._jitter.reset()
             await self._pause(step)
@@ -297,7 +297,3 @@ def address_of(ledger: Ledger) -> Address:
         key=None if settings.key is None else Path(settings.key),
         timeout_s=settings.timeout,
     )
-
-
-def _reason(error: AgentError) -> Reason:
-    return Reason(error.code, error.message, error.remedy)

@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
 
-from swt3_agent import __version__
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.config import Config
 from swt3_agent.daemon.audit import AuditCollector
@@ -29,11 +28,10 @@ from swt3_agent.daemon.minter import minter_of
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import (
-    findings_content,
+    boot_content,
     key_content,
     stated_key,
     stated_log_id,
-    tpm_content,
 )
 from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
@@ -66,9 +64,7 @@ OWN_PROVENANCE = canonical_json({"listener": "agent"})
 class HeadLack:
     """Why heads are not signed, and since when (UTC ms)."""
 
-    code: str
-    detail: str
-    remedy: str
+    reason: Reason
     since_ms: int
 
 
@@ -160,7 +156,7 @@ class Node:
             findings.append(Reason("TORN_TAIL_CUT", detail))
         lack = self._node_tpm.lack
         if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
-            findings.append(Reason(lack.code, lack.message, lack.remedy))
+            findings.append(Reason.of(lack))
         self.earlier_findings = count_earlier_findings(self.journal, self.catalogue, self.boot_id)
         self._sign_with(identity, findings)
         self.breath = Breath()
@@ -214,7 +210,7 @@ class Node:
             try:
                 log_pcr = self._read_log_pcr()
             except TpmError as error:  # lost since it was reached
-                findings.append(Reason(error.code, error.message, error.remedy))
+                findings.append(Reason.of(error))
         self._record_start(identity, log_pcr, findings)
         if identity is not None and identity.ak_public != stated_key(self.journal, self.catalogue):
             self._append(Kind.KEY, key_content(identity))
@@ -235,21 +231,17 @@ class Node:
         findings: Sequence[Reason],
     ) -> None:
         """The BOOT record: who starts, on what, and what was found. The first names the log."""
-        self._append(
-            Kind.BOOT,
-            {
-                "agent_version": __version__,
-                "boot_id": self.boot_id,
-                "node_id": self.node_id,
-                "log_id": self.log_id,
-                "tenant": self.config.tenant,
-                "clearing_level": self.config.clearing_level,
-                "tpm": tpm_content(identity),
-                "log_pcr": log_pcr,
-                "findings": findings_content(findings),
-                "earlier": count_earlier_findings(self.journal, self.catalogue, self.boot_id),
-            },
+        content = boot_content(
+            self.config,
+            boot_id=self.boot_id,
+            node_id=self.node_id,
+            log_id=self.log_id,
+            identity=identity,
+            log_pcr=log_pcr,
+            findings=findings,
+            earlier=count_earlier_findings(self.journal, self.catalogue, self.boot_id),
         )
+        self._append(Kind.BOOT, content)
 
     def _append(self, kind: Kind, content: Mapping[str, object]) -> None:
         draft = Draft(kind, OWN_PROVENANCE, canonical_json(content))
@@ -340,4 +332,4 @@ class Node:
         since_ms = time.time_ns() // 1_000_000
         if self.head_lack is not None:
             since_ms = self.head_lack.since_ms
-        self.head_lack = HeadLack(error.code, error.message, error.remedy, since_ms)
+        self.head_lack = HeadLack(Reason.of(error), since_ms)

@@ -99,12 +99,7 @@ def _delivery(settlements: Settlements, state: DeliveryState | None, lane: str) 
         "last_success": None if state is None else state.last_success_ms,
         "error": None
         if fault is None or state is None
-        else {
-            "code": fault.code,
-            "detail": fault.detail,
-            "remedy": fault.remedy,
-            "since": state.since_ms,
-        },
+        else {**fault.to_json(), "since": state.since_ms},
         "settled": counts.settled,
         "refused": counts.refused,
         "withheld": counts.withheld,

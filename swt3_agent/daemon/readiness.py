@@ -6,6 +6,7 @@ well, its log takes records and its TPM signs them, and what must leave it does.
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from swt3_agent.collect.gpu.collector import GpuCollector
@@ -53,7 +54,7 @@ def without_trouble(check: Callable[[], Iterable[Reason]]) -> Iterator[Reason]:
     try:
         yield from check()
     except AgentError as error:
-        yield Reason(error.code, error.message, error.remedy)
+        yield Reason.of(error)
     except OSError as error:
         detail = f"{error.filename or 'the state directory'}: {error.strerror or error}"
         yield Reason("SYSTEM", detail, "check that path and its disk")
@@ -66,10 +67,7 @@ def readiness_view(node: Node, *, discreet: bool) -> dict[str, Any]:
         return {"ready": not reasons, "reasons": [{"code": reason.code} for reason in reasons]}
     return {
         "ready": not reasons,
-        "reasons": [
-            {"code": reason.code, "detail": reason.detail, "remedy": reason.remedy}
-            for reason in reasons
-        ],
+        "reasons": [reason.to_json() for reason in reasons],
     }
 
 
@@ -88,7 +86,8 @@ def _disk(node: Node) -> Iterator[Reason]:
 def _heads(node: Node) -> Iterator[Reason]:
     lack = node.head_lack
     if lack is not None and node.config.tpm.tcti != NO_TPM:
-        yield Reason(lack.code, f"heads are not signed: {lack.detail}", lack.remedy)
+        reason = lack.reason
+        yield replace(reason, detail=f"heads are not signed: {reason.detail}")
 
 
 def _attestations(node: Node, now_ms: int) -> Iterator[Reason]:

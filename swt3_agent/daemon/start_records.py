@@ -1,10 +1,12 @@
 """What the log says of the agent itself: BOOT, KEY (docs/formats.md, "Payloads by kind")."""
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
+from swt3_agent import __version__
+from swt3_agent.config import Config
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
@@ -48,8 +50,33 @@ def stated_key(journal: Journal, catalogue: Catalogue) -> bytes:
         raise _damaged(seq, f"names no attestation key: {error}") from error
 
 
-def tpm_content(identity: TpmIdentity | None) -> dict[str, object] | None:
-    """``tpm`` of a BOOT record."""
+def boot_content(
+    config: Config,
+    *,
+    boot_id: str,
+    node_id: str,
+    log_id: str,
+    identity: TpmIdentity | None,
+    log_pcr: Mapping[str, object] | None,
+    findings: Iterable[Reason],
+    earlier: Mapping[str, int],
+) -> dict[str, object]:
+    """A BOOT record: who starts, on what, and what was found now and ``earlier`` in this boot."""
+    return {
+        "agent_version": __version__,
+        "boot_id": boot_id,
+        "node_id": node_id,
+        "log_id": log_id,
+        "tenant": config.tenant,
+        "clearing_level": config.clearing_level,
+        "tpm": _tpm_content(identity),
+        "log_pcr": log_pcr,
+        "findings": findings_content(findings),
+        "earlier": earlier,
+    }
+
+
+def _tpm_content(identity: TpmIdentity | None) -> dict[str, object] | None:
     if identity is None:
         return None
     return {

@@ -11,7 +11,7 @@ from swt3_agent.daemon.airgap import airgap_view
 from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
 from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
-from swt3_agent.daemon.node import HeadLack, Node
+from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.runs import LastRun
@@ -41,10 +41,7 @@ def attestation_view(attestation: Attestation) -> dict[str, Any]:
         "factor_b": b,
         "factor_c": c,
         "verdict": appraisal.outcome.value,
-        "reasons": [
-            {"code": reason.code, "detail": reason.detail, "remedy": reason.remedy}
-            for reason in appraisal.reasons
-        ],
+        "reasons": [reason.to_json() for reason in appraisal.reasons],
         "root_of_trust": appraisal.root_of_trust.value,
         "anchor_fingerprint": attestation.fingerprint,
         "anchor_token": attestation.token,
@@ -84,7 +81,9 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             "checkpoint_time": None if head is None else head.note.utc_ms,
             "checkpoint_size": None if head is None else head.note.size,
             "checkpoint_signed": head is not None and head.signed,
-            "checkpoint_error": None if lack is None else _lack_view(lack),
+            "checkpoint_error": None
+            if lack is None
+            else {**lack.reason.to_json(), "since": lack.since_ms},
         },
         "collectors": [
             {
@@ -119,16 +118,6 @@ def _appraisals_view(last: LastRun) -> list[dict[str, Any]]:
         }
         for appraisal in appraisals
     ]
-
-
-def _lack_view(lack: HeadLack) -> dict[str, Any]:
-    """Why heads are failing or unsigned, and since when (UTC ms)."""
-    return {
-        "code": lack.code,
-        "detail": lack.detail,
-        "remedy": lack.remedy,
-        "since": lack.since_ms,
-    }
 
 
 def _intake_view(counters: IntakeCounters) -> dict[str, Any]:

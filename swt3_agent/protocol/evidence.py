@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from swt3_agent.errors import AgentError
+
 
 class RootOfTrust(Enum):
     """Who vouches for a claim. Nothing is called attested that only a driver said."""
@@ -69,3 +71,12 @@ class Reason:
     code: str
     detail: str
     remedy: str = ""
+
+    @classmethod
+    def of(cls, error: AgentError) -> "Reason":
+        """What an error says, where it is told and not raised."""
+        return cls(error.code, error.message, error.remedy)
+
+    def to_json(self) -> dict[str, str]:
+        """JSON-able form (docs/formats.md, "JSON")."""
+        return {"code": self.code, "detail": self.detail, "remedy": self.remedy}

@@ -132,7 +132,7 @@ class HeadKeeper:
             except TpmError as error:
                 told = fields(Event.HEAD_FAILED, code=error.code, why=error, remedy=error.remedy)
                 logger.warning("chain of heads not taken up %s", told)
-                self._findings += (Reason(error.code, error.message, error.remedy),)
+                self._findings += (Reason.of(error),)
             findings, self._findings = self._findings, ()
             return list(findings)
 
