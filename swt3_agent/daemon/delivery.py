@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swt3_agent.config import Ledger
+from swt3_agent.daemon.settling import SettledRecords
 from swt3_agent.errors import ConfigError, JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.delivery.address import Address
 from swt3_agent.relay.delivery.batches import BatchLimits
 from swt3_agent.relay.delivery.gate import Gate
-from swt3_agent.relay.delivery.interfaces import Answer, Held
 from swt3_agent.relay.delivery.jitter import FullJitter
 from swt3_agent.relay.delivery.lane import PROBE_S, Lane, LaneState, Step
 from swt3_agent.store.journal import Journal
-from swt3_agent.store.settlements import FORWARDABLE, Receipt, Settlement, Settlements, Withheld
+from swt3_agent.store.settlements import FORWARDABLE, Settlements
 from swt3_agent.telemetry import Event, fields
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Delivery:
         self._journal = journal
         self._lane = Lane(
             journal,
-            _Sink(settlements, self._address.host),
+            SettledRecords(settlements, self._address.host),
             gate,
             BatchLimits(ledger.settings.batch_records, ledger.settings.batch_bytes),
             lack=lack,
@@ -221,62 +221,6 @@ class Delivery:
             since_ms=None if step.fault is None else since_ms,
             last_success_ms=now_ms if step.delivered else before.last_success_ms,
         )
-
-
-class _Sink:
-    """`relay.delivery.interfaces.SettlementSink` over the records of the journal."""
-
-    def __init__(self, settlements: Settlements, source: str) -> None:
-        self._settlements = settlements
-        self._source = source
-
-    @property
-    def cursor(self) -> int:
-        return self._settlements.cursor
-
-    def settle(self, first: int, end: int, answers: Sequence[Answer], held: Sequence[Held]) -> None:
-        receipts = tuple(
-            Receipt(
-                seq=answer.seq,
-                ok=answer.ok,
-                error=answer.error,
-                token=answer.token,
-                verdict=answer.verdict,
-                signature_verified=answer.signature_verified,
-                differs=answer.differs,
-            )
-            for answer in answers
-        )
-        withheld = tuple(Withheld(part.first, part.end, part.reason) for part in held)
-        settlement = Settlement("ledger", first, end, None, receipts, withheld, self._source)
-        record = self._settlements.append(settlement)
-        _tell_of_exceptions(receipts, record)
-
-
-def _tell_of_exceptions(receipts: Sequence[Receipt], record: int) -> None:
-    """Log what an operator has to look at; the RECEIPT ``record`` has the whole of it."""
-    refused = [receipt for receipt in receipts if not receipt.ok]
-    if refused:
-        told = fields(
-            Event.RECORD_REFUSED,
-            count=len(refused),
-            first=refused[0].seq,
-            why=refused[0].error,
-            receipt=record,
-        )
-        logger.warning("the ledger refused records %s", told)
-    differing = [receipt for receipt in receipts if receipt.differs is not None]
-    if differing:
-        one = differing[0]
-        told = fields(
-            Event.VERDICT_DIFFERS,
-            count=len(differing),
-            first=one.seq,
-            ledger=one.verdict,
-            agent=one.differs,
-            receipt=record,
-        )
-        logger.warning("the ledger judges otherwise than this agent %s", told)
 
 
 def _ledger_at(address: Address) -> "HttpLedger":
