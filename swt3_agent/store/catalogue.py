@@ -210,11 +210,6 @@ class Catalogue:
                 rows += [(*key, count, lasts[key]) for key, count in index.verdicts.items()]
         return rows
 
-    def last_of_procedure(self, procedure: str) -> int | None:
-        """Sequence number of the newest anchor of ``procedure``; None where there is none."""
-        found = self.procedures().get(procedure)
-        return None if found is None else found[1]
-
     def records_of(
         self, kind: Kind, start: int = 0, stop: int | None = None, *, collector: str = ""
     ) -> list[int]:
