@@ -4,11 +4,18 @@ The TPM has one owner elsewhere; it is asked here through :class:`QuoteSource`.
 """
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from swt3_agent.errors import FormatError, TpmError
-from swt3_agent.protocol.evidence import Evidence, Lack, Reading, RootOfTrust, Unavailable
+from swt3_agent.protocol.evidence import (
+    Evidence,
+    Lack,
+    Reading,
+    Reason,
+    RootOfTrust,
+    Unavailable,
+)
 from swt3_agent.tcg.attest import Attest, AttestType, QuoteInfo, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
@@ -55,15 +62,21 @@ class QuoteSource(Protocol):
 class PlatformCollector:
     """Claims: ``quote`` (verified, pcrs, pcr_count, reset_count, restart_count, clock_ms, safe,
     firmware, ak_name, digest), ``kind``, ``manufacturer``, ``firmware``, ``reference`` (null: no
-    reference values are enrolled) and ``mismatches``.
+    reference values are enrolled), ``mismatches`` and ``boot_faults`` (why the registers do not
+    tell of this boot).
     """
 
     name = "platform"
 
     def __init__(
-        self, source: QuoteSource | None, *, interval_s: float = 300.0, timeout_s: float = 130.0
+        self,
+        source: QuoteSource | None,
+        *,
+        interval_s: float = 300.0,
+        timeout_s: float = 130.0,
+        boot_faults: Callable[[], Sequence[Reason]] = tuple,
     ) -> None:
-        """``source`` None: the node has no TPM.
+        """``source`` None: the node has no TPM. ``boot_faults``: what heads found of this boot.
 
         The source bounds its own calls: ``timeout_s`` must leave room for two of them, each with
         the wait for its turn.
@@ -71,6 +84,7 @@ class PlatformCollector:
         self.interval_s = interval_s
         self.timeout_s = timeout_s
         self._source = source
+        self._boot_faults = boot_faults
 
     def collect(self) -> Reading:
         """Take one quote over a fresh nonce and verify it here."""
@@ -83,7 +97,8 @@ class PlatformCollector:
                 "enable the TPM in the firmware settings, or name its device in the configuration",
             )
         try:
-            return _evidence(self._source.open(), _verified_quote(self._source))
+            identity = self._source.open()
+            return _evidence(identity, _verified_quote(self._source), self._boot_faults())
         except TpmError as error:
             return _unavailable(_LACKS.get(error.code, Lack.FAILED), error)
         except FormatError as error:
@@ -148,7 +163,9 @@ def _check_answers(attest: Attest, nonce: bytes) -> QuoteInfo:
     return attest.quote
 
 
-def _evidence(identity: Identity, quote: dict[str, object]) -> Evidence:
+def _evidence(
+    identity: Identity, quote: dict[str, object], boot_faults: Sequence[Reason]
+) -> Evidence:
     claims: dict[str, object] = {
         "quote": quote,
         "kind": identity.kind.value,
@@ -156,6 +173,10 @@ def _evidence(identity: Identity, quote: dict[str, object]) -> Evidence:
         "firmware": identity.firmware,
         "reference": None,
         "mismatches": [],
+        "boot_faults": [
+            {"code": fault.code, "detail": fault.detail, "remedy": fault.remedy}
+            for fault in boot_faults
+        ],
     }
     return Evidence(PlatformCollector.name, identity.kind, claims)
 

@@ -25,7 +25,7 @@ from swt3_agent.protocol.appraisal import (
     appraise_platform,
     appraise_weights,
 )
-from swt3_agent.protocol.evidence import Reading
+from swt3_agent.protocol.evidence import Reading, Reason
 
 READ_WITH: Mapping[str, str] = {"nvlink": "gpu", "adapters": "weights", "quantization": "weights"}
 """What is asked for by its own name and read by a collector that reads more."""
@@ -45,8 +45,15 @@ class Watched:
     expected: Claims = field(default_factory=dict)
 
 
-def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched, ...]:
-    """Every collector of this node, in the order in which they are shown."""
+def watched_collectors(
+    config: Config,
+    tpm: QuoteSource | None,
+    boot_faults: Callable[[], Sequence[Reason]] = tuple,
+) -> tuple[Watched, ...]:
+    """Every collector of this node, in the order in which they are shown.
+
+    ``boot_faults``: why the TPM's registers do not tell of this boot.
+    """
     library = None if config.gpu.library is None else Path(config.gpu.library)
     driver = NvmlDriver(library_path=library)
     models = [model_spec(model) for model in config.models]
@@ -55,7 +62,10 @@ def watched_collectors(config: Config, tpm: QuoteSource | None) -> tuple[Watched
         Watched(HostCollector(interval_s=every.host), one(appraise_host)),
         Watched(
             PlatformCollector(
-                tpm, interval_s=every.platform, timeout_s=4 * config.tpm.timeout + _MARGIN_S
+                tpm,
+                interval_s=every.platform,
+                timeout_s=4 * config.tpm.timeout + _MARGIN_S,
+                boot_faults=boot_faults,
             ),
             one(appraise_platform),
         ),

@@ -45,6 +45,7 @@ from swt3_agent.store.custody.opening import open_custody
 from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
+from swt3_agent.store.head_chain import tpm_was_reset
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.settlements import Settlements
@@ -188,7 +189,14 @@ class Node:
 
     def _watch(self, config: Config) -> None:
         audit = Watched(self.audit, appraise_audit)
-        self.watched = (*watched_collectors(config, self.tpm), *watched_coverage(self), audit)
+        collectors = watched_collectors(config, self.tpm, self._boot_faults)
+        self.watched = (*collectors, *watched_coverage(self), audit)
+
+    def _boot_faults(self) -> tuple[Reason, ...]:
+        """Why the TPM's registers do not tell of this boot, where heads have shown that."""
+        reset = tpm_was_reset()
+        found = {finding.code for finding in self.findings} | self.earlier_findings.keys()
+        return (reset,) if reset.code in found else ()
 
     def _sign_with(self, identity: TpmIdentity | None, findings: list[Reason]) -> None:
         """Take up the chain of heads with this TPM (None: unsigned) and record the start.

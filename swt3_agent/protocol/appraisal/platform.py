@@ -28,7 +28,8 @@ def appraise_host(reading: Reading) -> Appraisal:
 def appraise_platform(reading: Reading) -> Appraisal:
     """AI-HW.3 from a TPM quote: a = PCRs quoted, b = it holds, c = kind of TPM.
 
-    Without a TPM the node cannot show its boot state: (0, 0, 0), FAIL. A verified quote passes;
+    Without a TPM the node cannot show its boot state: (0, 0, 0), FAIL. So does one whose registers
+    are not of this boot, because the TPM was reset under it. Any other verified quote passes;
     where there are no reference values the reasons say that nothing was compared.
     """
     if isinstance(reading, Unavailable):
@@ -38,6 +39,7 @@ def appraise_platform(reading: Reading) -> Appraisal:
         quote = {}
     reasons = _quote_faults(quote)
     quoted = 0 if reasons else count_claim(quote, "pcr_count")
+    reasons += reasons_claim(reading.claims, "boot_faults")
     reasons += _reference_faults(reading.claims)
     holds = not reasons
     if holds and reading.claims.get("reference") is None:

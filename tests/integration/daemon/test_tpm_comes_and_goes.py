@@ -12,6 +12,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import prove, quote
 from swt3_agent.daemon.views import status_view, stopped_view
 from swt3_agent.errors import TpmError
+from swt3_agent.protocol.appraisal import Outcome
 from swt3_agent.protocol.record import Kind
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.support.agent import AgentProcess
@@ -32,6 +33,13 @@ def settings(room: Path) -> Config:
 
 def payloads(node: Node, kind: Kind) -> list[dict[str, object]]:
     return [json.loads(record.payload) for record in node.journal.scan(0) if record.kind is kind]
+
+
+def judged(node: Node) -> tuple[Outcome, list[str]]:
+    """What AI-HW.3 comes to now, and why."""
+    (attestation,) = node.attest(["platform"])
+    appraisal = attestation.appraisal
+    return appraisal.outcome, [reason.code for reason in appraisal.reasons]
 
 
 def codes(node: Node) -> list[str]:
@@ -119,9 +127,23 @@ def test_what_happens_to_the_log_pcr_of_a_running_node_is_told(
             node.checkpoint("cadence")
             shown = [finding["code"] for finding in status_view(node, None)["findings"]]
             assert shown == ["LOG_PCR_FOREIGN_EXTEND", "TPM_RESET_UNDER_RUNNING_SYSTEM"]
+            assert judged(node) == (Outcome.FAIL, ["TPM_RESET_UNDER_RUNNING_SYSTEM"])
     told = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert sum("code=LOG_PCR_FOREIGN_EXTEND" in line and "remedy=" in line for line in told) == 1
     assert sum("TPM_RESET_UNDER_RUNNING_SYSTEM" in line for line in told) == 1
+
+
+def test_registers_of_a_tpm_that_was_reset_tell_nothing_of_this_boot_even_after_a_restart(
+    swtpm: SoftwareTpm, room: Path
+) -> None:
+    with Node(settings(room)) as node:
+        node.checkpoint("start", covering=0)
+        assert judged(node) == (Outcome.PASS, ["NO_REFERENCE"])
+    swtpm.stop()
+    with start_software_tpm(room / "tpm"):
+        for _ in range(2):
+            with Node(settings(room)) as node:
+                assert judged(node) == (Outcome.FAIL, ["TPM_RESET_UNDER_RUNNING_SYSTEM"])
 
 
 def test_heads_that_fail_are_shown_with_the_time_since_when(swtpm: SoftwareTpm, room: Path) -> None:

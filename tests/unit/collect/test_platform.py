@@ -75,6 +75,7 @@ def test_a_quote_that_holds_becomes_claims() -> None:
         "firmware": "0007005500102200",
         "reference": None,
         "mismatches": [],
+        "boot_faults": [],
     }
     assert quote["verified"] is True
     assert quote["pcr_count"] == 12
