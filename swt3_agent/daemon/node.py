@@ -35,7 +35,7 @@ from swt3_agent.daemon.start_records import (
 )
 from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
-from swt3_agent.protocol.audit import appraise_audit
+from swt3_agent.protocol.appraisal.audit import appraise_audit
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind

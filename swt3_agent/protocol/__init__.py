@@ -1,1 +1,12 @@
-"""Pure rules, no I/O: what a second implementer must reproduce (see docs/)."""
+"""Pure rules, no I/O: what a second implementer must reproduce (see docs/).
+
+anchors     ``fingerprint`` (``unique_time``, ``latency``), ``anchor`` (the token), ``payload``
+            (``context``, ``operational``, ``bulk``), ``signing``, ``procedures``, ``catalogue``
+evidence    from a collector, by ``claims``; ``appraisal`` judges it, ``history`` compares it
+clearing    what leaves at which level; ``custody`` of the rest: ``custody_file``, ``custodian``,
+            ``handoff``
+the log     ``record``, ``log_tree``, ``compact_range``, ``checkpoint``, ``gaps``
+days        whose tree an anchor is in: ``merkle``, ``day_tree``
+handed on   ``proof``, ``bundle`` (``ustar``), ``receipts``, ``trust``
+JSON, text  ``canonical``, ``strict_json``, ``note``
+"""

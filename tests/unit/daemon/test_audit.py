@@ -15,7 +15,7 @@ from swt3_agent.daemon.audit import AuditCollector
 from swt3_agent.daemon.breath import Breath
 from swt3_agent.errors import JournalError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
-from swt3_agent.protocol.audit import appraise_audit
+from swt3_agent.protocol.appraisal.audit import appraise_audit
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.merkle import (
     MerkleProof,

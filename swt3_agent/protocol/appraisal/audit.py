@@ -6,7 +6,7 @@ Factors: a = records read back, b = all of them and every root held, c = format 
 
 from collections.abc import Mapping
 
-from swt3_agent.protocol.appraisal import Appraisal, Outcome
+from swt3_agent.protocol.appraisal.base import Appraisal, Outcome
 from swt3_agent.protocol.claims import (
     Claims,
     count_claim,
