@@ -133,6 +133,13 @@ def _ledger(
     except ConfigError as error:
         findings.take(error, "endpoint")
         return None
+    if settings.agent.air_gap:
+        findings.bad_value(
+            "agent.air_gap",
+            f"is true, and {merged.origin('endpoint')} names a ledger",
+            "take one of the two away: an air-gapped node delivers to nobody",
+        )
+        return None
     if api_key is None and not any(lack.key == "api_key_env" for lack in findings.lacks):
         findings.lack(
             "CONFIG_SECRET",

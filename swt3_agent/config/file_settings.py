@@ -157,6 +157,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     state_dir: str = str(DEFAULT_STATE_DIR)
     socket: str = str(DEFAULT_SOCKET)
+    air_gap: bool = False
     listeners: tuple[ListenerSettings, ...] = ()
     tpm: TpmSettings = TpmSettings()
     intervals: Intervals = Intervals()

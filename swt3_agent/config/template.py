@@ -26,6 +26,8 @@ def agent_yaml(beginning: Beginning) -> str:
     parts = [_HEAD, _profile(beginning), _identity(beginning), _signing(beginning)]
     parts.append(_AIR_GAP if beginning.air_gap else _LEDGER)
     parts.append(_AGENT)
+    if beginning.air_gap:
+        parts.append(_NO_LEDGER)
     parts.append(_CUSTODY_AIR_GAP if beginning.air_gap else _CUSTODY)
     parts.append(_REST)
     return "\n".join(parts)
@@ -152,6 +154,11 @@ agent:
   #tpm:
   #  tcti: device:/dev/tpmrm0
   #  log_pcr: 13
+"""
+
+_NO_LEDGER = """\
+  # Refuses to start with a ledger, also with one that a variable names.
+  air_gap: true
 """
 
 _CUSTODY = """\

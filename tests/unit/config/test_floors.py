@@ -29,6 +29,23 @@ def test_a_level_above_the_floor_is_taken(tmp_path: Path) -> None:
     assert config.clearing_level == 3
 
 
+@pytest.mark.parametrize(
+    ("text", "variables"),
+    [
+        ("", {"SWT3_DSN": "https://axm_k@ledger.example.com/T"}),
+        ("", {"SWT3_ENDPOINT": "https://ledger.example.com", "SWT3_API_KEY": "axm_k"}),
+        ("endpoint: https://ledger.example.com\napi_key: axm_k\n", {}),
+    ],
+)
+def test_an_air_gapped_node_takes_no_ledger_from_wherever(
+    tmp_path: Path, text: str, variables: dict[str, str]
+) -> None:
+    error = refused(tmp_path, f"{text}agent:\n  air_gap: true\n", **variables)
+    assert error.message.startswith("agent.air_gap is true")
+    assert "axm_k" not in error.message + error.remedy
+    assert loaded(tmp_path, "agent:\n  air_gap: true\n").ledger is None
+
+
 def test_the_default_level_gives_way_to_the_floor(tmp_path: Path) -> None:
     dsn = "https://axm_k@ledger.example.com/T"
     config = loaded(tmp_path, "policy: {min_clearing_level: 2}\n", SWT3_DSN=dsn)
