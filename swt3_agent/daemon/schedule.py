@@ -118,8 +118,13 @@ def _seal_days(node: Node) -> None:
 
 
 def make_head(node: Node, reason: str) -> None:
-    """Make a head of the log where there is something new; what hinders it is logged."""
+    """Make a head of the log where there is something new; what hinders it is logged.
+
+    Once: `status` says since when, and a TPM that is away for a day is one event, not thousands.
+    """
+    known = node.head_lack
     try:
         node.checkpoint(reason)
     except AgentError as error:
-        logger.error("no head %s", fields(Event.HEAD_FAILED, code=error.code, why=error))
+        if known is None or known.reason.code != error.code:
+            logger.error("no head %s", fields(Event.HEAD_FAILED, code=error.code, why=error))

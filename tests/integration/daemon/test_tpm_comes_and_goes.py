@@ -10,6 +10,7 @@ from swt3_agent.config import Config, load_config
 from swt3_agent.daemon import back_off
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import prove, quote
+from swt3_agent.daemon.schedule import make_head
 from swt3_agent.daemon.views import status_view, stopped_view
 from swt3_agent.errors import TpmError
 from swt3_agent.protocol.appraisal import Outcome
@@ -195,6 +196,20 @@ def test_a_key_that_never_got_into_a_log_may_be_made_again(swtpm: SoftwareTpm, r
     with start_software_tpm(room / "tpm"), Node(settings(room)) as node:
         assert node.tpm_identity is not None
         assert node.tpm_identity.ak_created
+
+
+def test_what_hinders_heads_is_logged_once(
+    swtpm: SoftwareTpm, room: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Node(settings(room)) as node:
+        swtpm.stop()
+        for _ in range(4):
+            node.attest(["host"])
+            make_head(node, "cadence")
+        assert node.head_lack is not None
+    told = [r.getMessage() for r in caplog.records if r.name == make_head.__module__]
+    assert 1 <= len(told) <= 2  # it failed at first, and was then absent
+    assert len({line.split("code=")[1].split()[0] for line in told}) == len(told)
 
 
 def test_a_restart_does_not_wash_findings_off(swtpm: SoftwareTpm, room: Path) -> None:
