@@ -99,8 +99,10 @@ class Event(Enum):
     DELIVERY_STOPPED = (
         "f41d20a09f31fc1e7e94dd45847c60b7",
         "the ledger refuses this node; nothing is delivered until that is mended",
-        "check the key, tenant and endpoint, then `systemctl reload swt3-agent`; for a new key in a"
-        " variable or credential `systemctl restart swt3-agent`",
+        (
+            "check the key, tenant and endpoint, then `systemctl reload swt3-agent`; for a new key in a"
+            " variable or credential `systemctl restart swt3-agent`"
+        ),
     )
     DELIVERY_FAILED = (
         "4efe67c9f7c5e9416dc0a99463948842",
