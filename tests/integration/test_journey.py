@@ -21,7 +21,7 @@ from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.tpm.software import SoftwareTpm
 from swt3_agent.verify import enroller_public_key, sign_trust
-from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.agent import AgentProcess
 from tests.support.anchors import inference_anchor
 from tests.support.ledger import API_KEY, Ledger
 from tests.support.namespaces import StrangersMachine, without_network
@@ -39,15 +39,7 @@ def until(condition: Callable[[], bool], what: str) -> None:
 
 def submit(agent: AgentProcess, batch: int, *witnesses: dict[str, Any]) -> int:
     """Hand the anchors in; the number of the first."""
-    request = {
-        "op": "submit",
-        "id": f"r{batch}",
-        "client": "journey",
-        "batch": batch,
-        "witnesses": list(witnesses),
-    }
-    with IntakeConnection(agent.intake) as intake:
-        answer = intake.ask(request)
+    answer = agent.submit(batch, *witnesses)
     assert answer["accepted"] == len(witnesses), answer
     return int(answer["first_seq"])
 

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.support.anchors import submission_of
+
 READY_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 60.0
 CLI_TIMEOUT_S = 120.0
@@ -169,6 +171,11 @@ class AgentProcess:
         done = self.cli("log", "--json")
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def submit(self, batch: int, *witnesses: dict[str, Any]) -> dict[str, Any]:
+        """Hand the anchors in on a connection of their own; the answer."""
+        with IntakeConnection(self.intake) as intake:
+            return intake.ask(submission_of(*witnesses, batch=batch))
 
 
 class IntakeConnection:

@@ -26,10 +26,17 @@ def inference_anchor(tenant: str = "LOCAL", **changes: Any) -> dict[str, Any]:
 
 def submission(count: int, batch: int, client: str = "test-client") -> dict[str, Any]:
     """A submit request with ``count`` anchors."""
+    return submission_of(*(inference_anchor() for _ in range(count)), batch=batch, client=client)
+
+
+def submission_of(
+    *witnesses: dict[str, Any], batch: int, client: str = "test-client"
+) -> dict[str, Any]:
+    """A submit request with these."""
     return {
         "op": "submit",
         "id": f"request-{batch}",
         "client": client,
         "batch": batch,
-        "witnesses": [inference_anchor() for _ in range(count)],
+        "witnesses": list(witnesses),
     }

@@ -5,7 +5,6 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
 import yaml
 
 from swt3_agent.config import load_profile, profile_names
@@ -21,16 +20,6 @@ for path in sys.argv[2:]:
     print(json.dumps({"level": loaded.witness_kwargs["clearing_level"], "policy": loaded.policy,
         "mode": loaded.trust_mesh and loaded.trust_mesh.mode}))
 """
-
-
-@pytest.fixture(scope="module")
-def sdk_python() -> str:
-    found = subprocess.run(
-        [ROOT / "scripts" / "sdk-python"], capture_output=True, text=True, timeout=300, check=False
-    )
-    if found.returncode != 0:
-        pytest.skip(f"the public SDK cannot run here: {found.stderr.strip()}")
-    return found.stdout.strip()
 
 
 def test_every_profile_loads_and_says_there_what_it_says_here(

@@ -37,18 +37,6 @@ def as_the_sdk_sends_it(**changes: Any) -> dict[str, Any]:
     )
 
 
-def submit(agent: AgentProcess, batch: int, *witnesses: dict[str, Any]) -> dict[str, Any]:
-    request = {
-        "op": "submit",
-        "id": f"request-{batch}",
-        "client": "sdk",
-        "batch": batch,
-        "witnesses": list(witnesses),
-    }
-    with IntakeConnection(agent.intake) as intake:
-        return intake.ask(request)
-
-
 def configured(root: Path, **custody: Any) -> AgentProcess:
     file = root / "agent.yaml"
     file.write_text(json.dumps({"agent": {"custody": custody}}))  # JSON is YAML
@@ -101,9 +89,9 @@ def test_the_log_keeps_nothing_of_it_and_the_custodian_gets_all_back(
     with configured(tmp_path, recipients=[str(public)]) as agent:
         sent = [as_the_sdk_sends_it() for _ in range(3)]
         wrong = as_the_sdk_sends_it(factor_b=0)
-        answer = submit(agent, 1, *sent, wrong)
+        answer = agent.submit(1, *sent, wrong)
         assert (answer["accepted"], answer["results"][0]["quarantined"]) == (3, True)
-        assert submit(agent, 1, *sent, wrong) == answer
+        assert agent.submit(1, *sent, wrong) == answer
         assert agent.json("status")["intake"]["cleared"] == 4
         yaml = str(tmp_path / "agent.yaml")
         command(agent, "export", "--config", yaml, "--out", str(tmp_path / "stick"))
@@ -138,7 +126,7 @@ def test_the_log_keeps_nothing_of_it_and_the_custodian_gets_all_back(
 def test_another_key_opens_nothing(tmp_path: Path, custodian: Path) -> None:
     public = custodian / "alice.pub"
     with configured(tmp_path, recipients=[str(public)]) as agent:
-        submit(agent, 1, as_the_sdk_sends_it())
+        agent.submit(1, as_the_sdk_sends_it())
     shutil.copytree(agent.state_dir / "custody", custodian / "stick")
     elsewhere(custodian, "keygen", "--out", "mallory")
     done = elsewhere(custodian, "open", "stick", "--key", "mallory.key", "--json")
@@ -150,7 +138,7 @@ def test_another_key_opens_nothing(tmp_path: Path, custodian: Path) -> None:
 def test_handoff_files_at_once(tmp_path: Path) -> None:
     with configured(tmp_path, format="files") as agent:
         given = as_the_sdk_sends_it()
-        submit(agent, 1, given)
+        agent.submit(1, given)
         (file,) = (agent.state_dir / "custody").glob(f"{given['anchor_fingerprint']}*.json")
         assert json.loads(file.read_text())["context"] == given["ai_context"]
 
@@ -158,7 +146,7 @@ def test_handoff_files_at_once(tmp_path: Path) -> None:
 def test_without_recipients_the_node_alone_reads_it(tmp_path: Path) -> None:
     with AgentProcess(tmp_path) as agent:
         given = as_the_sdk_sends_it()
-        submit(agent, 1, given)
+        agent.submit(1, given)
         report = command(agent, "export", "--handoff", "--out", str(tmp_path / "out"))
         assert report["entries"] >= 1
         (file,) = (tmp_path / "out").glob(f"{given['anchor_fingerprint']}*.json")
@@ -176,12 +164,12 @@ def test_a_failing_custody_stops_no_intake_and_is_made_up_for(tmp_path: Path) ->
     volume = tmp_path / "not-mounted"
     with configured(tmp_path, path=str(volume)) as agent:
         given = [as_the_sdk_sends_it() for _ in range(2)]
-        assert submit(agent, 1, given[0])["accepted"] == 1
+        assert agent.submit(1, given[0])["accepted"] == 1
         custody = asked(agent, "status")["custody"]
         assert custody["lack"]["code"] == "CUSTODY_FAILED"
         assert str(volume) in custody["lack"]["detail"]
         assert "nothing is forwarded" in agent.cli("status").stdout
-        assert submit(agent, 2, given[1])["accepted"] == 1
+        assert agent.submit(2, given[1])["accepted"] == 1
         assert agent.json("attest")
         yaml = str(tmp_path / "agent.yaml")
         assert command(agent, "status", "--config", yaml)["spooled_files"] >= 1
@@ -208,7 +196,7 @@ def test_nothing_is_forwarded_that_custody_has_not_in_its_place(tmp_path: Path) 
         agent = AgentProcess(tmp_path, arguments=("--config", str(file)), SWT3_API_KEY=API_KEY)
         with agent:
             given = as_the_sdk_sends_it()
-            assert submit(agent, 1, given)["accepted"] == 1
+            assert agent.submit(1, given)["accepted"] == 1
             deadline = time.monotonic() + READY_TIMEOUT_S
             while asked(agent, "queue")["lane"] != "waiting-custody":
                 assert time.monotonic() < deadline

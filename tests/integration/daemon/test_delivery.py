@@ -231,9 +231,7 @@ def test_records_that_hold_more_than_the_level_allows_now_stay_here(
     agent = AgentProcess(tmp_path, SWT3_CLEARING_LEVEL="1")
     with agent:
         open_one = inference_anchor(clearing_level=1, ai_model_id="model-a")
-        request = {"op": "submit", "id": "1", "client": "c", "batch": 0, "witnesses": [open_one]}
-        with IntakeConnection(agent.intake) as intake:
-            assert intake.ask(request)["accepted"] == 1
+        assert agent.submit(0, open_one)["accepted"] == 1
         queue = agent.json("queue")
         assert (queue["lane"], queue["ledger"]) == ("none", None)
         assert agent.cli("queue", "resume").returncode == 2

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.support.agent import AgentProcess, IntakeConnection
-from tests.support.anchors import inference_anchor
+from tests.support.anchors import inference_anchor, submission_of
 
 PATIENCE_S = 20.0
 
@@ -20,8 +20,7 @@ def configured(root: Path, **agent: Any) -> AgentProcess:
 
 
 def submit(tenant: str, batch: int) -> dict[str, Any]:
-    witnesses = [inference_anchor(tenant)]
-    return {"op": "submit", "id": "1", "client": "c", "batch": batch, "witnesses": witnesses}
+    return submission_of(inference_anchor(tenant), batch=batch)
 
 
 def test_a_listener_is_a_tenant(tmp_path: Path) -> None:

@@ -129,12 +129,10 @@ def test_a_record_in_quarantine_makes_the_node_unready(room: Path) -> None:
         "anchor_epoch": 1700000000,
         "fingerprint_timestamp_ms": 1700000000000,
     }
-    request = {"op": "submit", "id": "1", "client": "c", "batch": 1, "witnesses": [witness]}
     with AgentProcess(room) as agent:
         ops = Ops(agent)
         ops.await_reasons(set())
-        with IntakeConnection(agent.intake) as intake:
-            assert intake.ask(request)["results"][0]["quarantined"]
+        assert agent.submit(1, witness)["results"][0]["quarantined"]
         view = ops.await_reasons({"QUARANTINE"})
         assert view["reasons"][0]["remedy"]
         _, _, body = ops.ask("/metrics")

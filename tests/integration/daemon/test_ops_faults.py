@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +16,9 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.ops_app import health_view
 from swt3_agent.daemon.readiness import unready
 from swt3_agent.tpm.software import SoftwareTpm
-from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.agent import AgentProcess
 from tests.support.anchors import inference_anchor
+from tests.support.disks import small_disk
 from tests.support.ops import DEADLINE_S, Ops, free_port
 
 HOUR_MS = 3_600_000
@@ -58,22 +58,17 @@ def test_a_tpm_that_dies_is_a_reason(swtpm: SoftwareTpm, room: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(room: Path) -> Iterator[Path]:
-    mounted = room / "disk"
-    mounted.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(mounted)]
-    if subprocess.run(options, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this user may not mount")
-    yield mounted
-    subprocess.run(["umount", "-l", str(mounted)], check=True)
+def disk(room: Path) -> Iterator[Path]:
+    with small_disk(room / "disk", "32m") as mounted:
+        yield mounted
 
 
-def test_a_disk_that_fills_is_a_reason_until_there_is_room(small_disk: Path) -> None:
-    ballast = small_disk / "ballast"
-    with AgentProcess(small_disk) as agent:
+def test_a_disk_that_fills_is_a_reason_until_there_is_room(disk: Path) -> None:
+    ballast = disk / "ballast"
+    with AgentProcess(disk) as agent:
         ops = Ops(agent)
         ops.await_reasons(set())
-        free = os.statvfs(small_disk)
+        free = os.statvfs(disk)
         ballast.write_bytes(bytes(free.f_bavail * free.f_frsize - 300_000))
         assert ops.await_any("DISK_NEARLY_FULL")["remedy"]
         ballast.unlink()
@@ -91,9 +86,7 @@ def test_a_custody_that_is_gone_is_a_reason(room: Path) -> None:
         place.rename(room / "elsewhere")
         place.write_text("no directory")
         witness = inference_anchor(clearing_level=1, ai_model_id="a name")
-        request = {"op": "submit", "id": "1", "client": "c", "batch": 1, "witnesses": [witness]}
-        with IntakeConnection(agent.intake) as intake:
-            assert intake.ask(request)["accepted"] == 1
+        assert agent.submit(1, witness)["accepted"] == 1
         assert ops.await_any("CUSTODY_")["remedy"]
         assert "swt3_custody_available 0.0" in ops.ask("/metrics")[2].decode()
 

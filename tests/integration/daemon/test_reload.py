@@ -19,6 +19,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.schedule import schedule, scheduler_of
 from swt3_agent.protocol.fingerprint import mint_fingerprint
 from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.anchors import submission_of
 from tests.support.ops import Ops
 
 
@@ -67,8 +68,7 @@ def witness(number: int) -> dict[str, Any]:
 
 
 def submit(connection: IntakeConnection, number: int) -> dict[str, Any]:
-    batch = {"op": "submit", "id": "1", "client": "c", "batch": number}
-    answer = connection.ask({**batch, "witnesses": [witness(number)]})
+    answer = connection.ask(submission_of(witness(number), batch=number))
     assert answer["accepted"] == 1, answer
     return answer
 

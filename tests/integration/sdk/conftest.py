@@ -11,20 +11,7 @@ import pytest
 from tests.support.agent import AgentProcess
 
 PROGRAMS = Path(__file__).with_name("programs")
-SCRIPT = Path(__file__).parents[3] / "scripts" / "sdk-python"
-UNPACK_TIMEOUT_S = 300.0
 TOKEN = "axm_local_0123456789"
-
-
-@pytest.fixture(scope="session")
-def sdk_python() -> str:
-    """An interpreter that can import the SDK; where there is none the tests are skipped aloud."""
-    found = subprocess.run(
-        [str(SCRIPT)], capture_output=True, text=True, timeout=UNPACK_TIMEOUT_S, check=False
-    )
-    if found.returncode:
-        pytest.skip(f"the public SDK cannot be run: {found.stderr.strip()}")
-    return found.stdout.strip()
 
 
 @pytest.fixture

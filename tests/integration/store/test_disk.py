@@ -14,6 +14,7 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.fsck import check
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.state import StateDirectory
+from tests.support.disks import small_disk
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
 FILL_A_LIMITED_FILE = """
@@ -54,14 +55,9 @@ else:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    options = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(mounted)]
-    if subprocess.run(options, capture_output=True, check=False).returncode != 0:
-        pytest.skip("this root may not mount")
-    yield mounted
-    subprocess.run(["umount", str(mounted)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "3m") as mounted:
+        yield mounted
 
 
 def fill(journal: Journal, size: int) -> JournalError:
@@ -76,11 +72,11 @@ def fill(journal: Journal, size: int) -> JournalError:
 @needs_root
 @pytest.mark.parametrize("size", [700, 50_000, 400_000])
 def test_a_full_disk_refuses_and_keeps_and_takes_again_when_there_is_room(
-    small_disk: Path, size: int
+    disk: Path, size: int
 ) -> None:
-    root = small_disk / "state"
+    root = disk / "state"
     StateDirectory.open(root).close()
-    ballast = small_disk / "ballast"
+    ballast = disk / "ballast"
     ballast.write_bytes(bytes(300_000))
     with (
         Journal.open(root / "journal", root / "keys") as journal,
@@ -104,10 +100,10 @@ def test_a_full_disk_refuses_and_keeps_and_takes_again_when_there_is_room(
 
 
 @needs_root
-def test_a_state_directory_on_a_full_disk_is_refused_with_its_reason(small_disk: Path) -> None:
-    (small_disk / "ballast").write_bytes(bytes(2_900_000))
-    root = small_disk / "state"
-    with pytest.raises(OSError, match="No space"), (small_disk / "last").open("wb") as file:
+def test_a_state_directory_on_a_full_disk_is_refused_with_its_reason(disk: Path) -> None:
+    (disk / "ballast").write_bytes(bytes(2_900_000))
+    root = disk / "state"
+    with pytest.raises(OSError, match="No space"), (disk / "last").open("wb") as file:
         file.write(bytes(1_000_000))
     result = subprocess.run(
         [sys.executable, "-c", OPEN_STATE, str(root)], capture_output=True, text=True, check=True
@@ -136,10 +132,10 @@ def test_a_limit_on_file_size_is_a_full_disk_too(tmp_path: Path, size: int) -> N
 
 
 @needs_root
-def test_a_read_only_file_system_is_named(small_disk: Path) -> None:
-    root = small_disk / "state"
+def test_a_read_only_file_system_is_named(disk: Path) -> None:
+    root = disk / "state"
     StateDirectory.open(root).close()
-    remount = ["mount", "-o", "remount,ro", str(small_disk)]
+    remount = ["mount", "-o", "remount,ro", str(disk)]
     subprocess.run(remount, check=True)
     result = subprocess.run(
         [sys.executable, "-c", OPEN_STATE, str(root)], capture_output=True, text=True, check=True

@@ -1,9 +1,7 @@
 """A place for custody that fails costs no record and says so; settings that cannot be meant."""
 
-import contextlib
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from swt3_agent.protocol.custody import withheld
 from swt3_agent.store.custody.keeper import Custody
 from swt3_agent.store.custody.opening import custody_key_file
 from swt3_agent.store.state import Layout
+from tests.support.disks import small_disk
 from tests.unit.store.custody.support import (
     await_that,
     entry,
@@ -135,7 +134,7 @@ class TestFailingPlace:
     @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a file system")
     @pytest.mark.parametrize("form", ["log", "files"])
     def test_a_full_volume(self, layout: Layout, elsewhere: Path, form: str) -> None:
-        with small_disk(elsewhere), opened(layout, elsewhere, format=form) as custody:
+        with small_disk(elsewhere, "1m"), opened(layout, elsewhere, format=form) as custody:
             for _ in range(40):
                 keep(custody, withheld("LOCAL", b'{"x":"%b"}' % (b"x" * 40_000), b"{}", 3))
             assert custody.lack is not None
@@ -160,19 +159,6 @@ class TestFailingPlace:
             assert custody.lack.code == "CUSTODY_DENIED"
             elsewhere.chmod(0o700)
             await_that(lambda: custody.lack is None)
-
-
-@contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[None]:
-    import subprocess
-
-    options = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)]
-    if subprocess.run(options, capture_output=True, check=False).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
 
 
 class TestSettings:
