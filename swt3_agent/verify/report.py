@@ -9,6 +9,7 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.note import encode_base64
 
 SCHEMA = "swt3-agent/verify/1"
+_MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 _SHOWN_PAYLOAD = 400  # characters of a payload that a terminal gets
 
 
@@ -65,11 +66,11 @@ class HeadInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """Outcome of ``verify_proof``.
+class Verification:
+    """What came of verifying something.
 
     ``code`` is stable: ``VERIFIED``, or that of the check that decided. ``trusted`` names whose
-    word the outcome rests on. ``root_of_trust`` is that of the head, not of the record's content.
+    word the outcome rests on. ``root_of_trust`` is that of the head, not of the records' content.
     """
 
     outcome: Outcome
@@ -80,16 +81,14 @@ class Report:
     trusted: str
     root_of_trust: RootOfTrust
     not_proven: tuple[str, ...]
-    record: RecordInfo | None = None
-    head: HeadInfo | None = None
 
     @property
     def exit_code(self) -> int:
         """What the command line returns."""
         return self.outcome.exit_code
 
-    def to_json(self) -> dict[str, object]:
-        """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""
+    def summary_json(self) -> dict[str, object]:
+        """What the JSON-able forms have in common."""
         return {
             "schema": SCHEMA,
             "outcome": self.outcome.value,
@@ -103,6 +102,37 @@ class Report:
                 {"name": check.name, "ok": check.ok, "detail": check.detail}
                 for check in self.checks
             ],
+        }
+
+    def verdict_lines(self) -> list[str]:
+        """How a report for a terminal begins."""
+        verdict = self.outcome.name
+        if self.code != verdict:
+            verdict += f" ({self.code})"
+        lines = [f"{verdict}: {self.reason}"]
+        return [*lines, f"  what to do: {self.remedy}"] if self.remedy else lines
+
+    def basis_lines(self) -> list[str]:
+        """Whose word the outcome rests on, what was checked, and what is not proven by it."""
+        lines = [f"  trusting    {self.trusted}", "  checks"]
+        lines += [f"    {_MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
+        if self.not_proven:
+            lines.append("  not proven")
+            lines += [f"    - {limit}" for limit in self.not_proven]
+        return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Report(Verification):
+    """Outcome of ``verify_proof``."""
+
+    record: RecordInfo | None = None
+    head: HeadInfo | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""
+        return {
+            **self.summary_json(),
             "record": self.record and _record_json(self.record),
             "head": self.head and head_json(self.head),
             "not_proven": list(self.not_proven),
@@ -111,32 +141,18 @@ class Report:
     def render(self) -> str:
         """Lines for a terminal, without a last newline, in printable ASCII: a stranger's text
         cannot steer it."""
-        verdict = self.outcome.name
-        if self.code != verdict:
-            verdict += f" ({self.code})"
-        lines = [f"{verdict}: {self.reason}"]
-        if self.remedy:
-            lines.append(f"  what to do: {self.remedy}")
+        lines = self.verdict_lines()
         if self.record is not None:
             lines += _record_lines(self.record)
         if self.head is not None:
             lines += _head_lines(self.head)
-        lines.append(f"  root        {self.root_of_trust.value}")
-        lines.append(f"  trusting    {self.trusted}")
-        lines.append("  checks")
-        lines += [f"    {MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
-        if self.not_proven:
-            lines.append("  not proven")
-            lines += [f"    - {limit}" for limit in self.not_proven]
+        lines += [f"  root        {self.root_of_trust.value}", *self.basis_lines()]
         return "\n".join(map(printable, lines))
 
 
 def printable(line: str) -> str:
     """``line`` in printable ASCII."""
     return "".join(char if " " <= char <= "~" else ascii(char)[1:-1] for char in line)
-
-
-MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
 
 
 def _record_json(record: RecordInfo) -> dict[str, object]:

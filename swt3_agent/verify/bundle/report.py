@@ -12,54 +12,30 @@ from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.verify.bundle.contents import Contents
 from swt3_agent.verify.bundle.heads import HeadChain, Irregularity
-from swt3_agent.verify.report import MARKS, SCHEMA, Check, HeadInfo, Outcome, head_json, printable
+from swt3_agent.verify.report import HeadInfo, Verification, head_json, printable
 
 _SHOWN = 20  # findings, procedures and listeners that a terminal gets of each
 
 
 @dataclass(frozen=True, slots=True)
-class BundleReport:
-    """Outcome of ``verify_bundle``: fields as in ``Report``.
+class BundleReport(Verification):
+    """Outcome of ``verify_bundle``.
 
     ``hashes`` are SHA-256 in hex by name: the file, manifest, proof and tail. ``manifest``,
     ``contents``, ``chain`` and ``head`` are None where the outcome is false: nothing in a false
     bundle is worth showing.
     """
 
-    outcome: Outcome
-    code: str
-    reason: str
-    remedy: str
-    checks: tuple[Check, ...]
-    trusted: str
-    root_of_trust: RootOfTrust
-    not_proven: tuple[str, ...]
     hashes: Mapping[str, str]
     manifest: Manifest | None = None
     contents: Contents | None = None
     chain: HeadChain | None = None
     head: HeadInfo | None = None
 
-    @property
-    def exit_code(self) -> int:
-        """What the command line returns."""
-        return self.outcome.exit_code
-
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Bundle")."""
         return {
-            "schema": SCHEMA,
-            "outcome": self.outcome.value,
-            "exit_code": self.exit_code,
-            "code": self.code,
-            "reason": self.reason,
-            "remedy": self.remedy,
-            "trusted": self.trusted,
-            "root_of_trust": self.root_of_trust.value,
-            "checks": [
-                {"name": check.name, "ok": check.ok, "detail": check.detail}
-                for check in self.checks
-            ],
+            **self.summary_json(),
             "bundle": self._bundle_json(),
             "head": self.head and head_json(self.head),
             "not_proven": list(self.not_proven),
@@ -125,10 +101,7 @@ class BundleReport:
 
     def render(self) -> str:
         """Lines for a terminal, without a last newline, in printable ASCII."""
-        verdict = self.outcome.name + ("" if self.code == "VERIFIED" else f" ({self.code})")
-        lines = [f"{verdict}: {self.reason}"]
-        if self.remedy:
-            lines.append(f"  what to do: {self.remedy}")
+        lines = self.verdict_lines()
         if self.manifest is not None and self.contents is not None and self.chain is not None:
             lines += _scope(self.manifest, self.contents, self.chain)
             lines += _findings(self.contents)
@@ -136,11 +109,7 @@ class BundleReport:
         lines += ["keys and trust", f"  root        {self.root_of_trust.value}"]
         if self.head is not None:
             lines.append(f"  last head   {self.head.size} records, boot {self.head.boot_id}")
-        lines += [f"  trusting    {self.trusted}", "  checks"]
-        lines += [f"    {MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
-        if self.not_proven:
-            lines.append("  not proven")
-            lines += [f"    - {limit}" for limit in self.not_proven]
+        lines += self.basis_lines()
         software = self.root_of_trust is RootOfTrust.SOFTWARE_TPM and self.code != "SOFTWARE_TPM"
         again = [*_AGAIN[:-1], _AGAIN[-1] + " --allow-software-tpm" * software]
         lines += ["to verify again", *(f"  {command}" for command in again)]
