@@ -6,7 +6,7 @@ Factors: a = records read back, b = all of them and every root held, c = format 
 
 from collections.abc import Mapping
 
-from swt3_agent.protocol.appraisal.base import Appraisal, Outcome
+from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, lack
 from swt3_agent.protocol.claims import (
     Claims,
     count_claim,
@@ -25,8 +25,8 @@ def appraise_audit(reading: Reading) -> tuple[Appraisal, ...]:
     """AI-AUDIT.1 for each day that the audit sealed; one without a day where it sealed none."""
     claims = reading.claims
     if isinstance(reading, Unavailable):
-        lack = Reason(reading.code, reading.detail, reading.remedy)
-        return (_appraised(reading.collector, claims, {}, verified=False, reasons=(lack,)),)
+        why = (lack(reading),)
+        return (_appraised(reading.collector, claims, {}, verified=False, reasons=why),)
     reasons = reasons_claim(claims, "problems")
     verified = claims.get("verified") is True and not reasons
     return tuple(

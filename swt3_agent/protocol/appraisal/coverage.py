@@ -4,7 +4,7 @@ Factors: a = required procedures that are due, b = those freshly witnessed, c = 
 reaches back; nothing is taken out of it.
 """
 
-from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, minted
+from swt3_agent.protocol.appraisal.base import Appraisal, Outcome, lack, minted
 from swt3_agent.protocol.claims import count_claim, entries_claim, text_claim
 from swt3_agent.protocol.evidence import Reading, Reason, RootOfTrust, Unavailable
 
@@ -18,7 +18,7 @@ def appraise_coverage(reading: Reading) -> Appraisal:
     """AI-LOG.1 of a node that has run long enough to have witnessed what it can."""
     claims = reading.claims
     if isinstance(reading, Unavailable):
-        reasons: tuple[Reason, ...] = (Reason(reading.code, reading.detail, reading.remedy),)
+        reasons: tuple[Reason, ...] = (lack(reading),)
         return minted(reading.collector, PROCEDURE, (1, 0, 0), reasons)
     lacking = [
         (_CODES[state], text_claim(entry, "procedure_id"))
