@@ -2,6 +2,15 @@
 
 ``verify_proof`` judges a proof file, ``verify_bundle`` a bundle; ``sign_trust`` is the enroller's
 side of it, ``sign_receipts`` that of whoever takes a bundle over.
+
+verifier      the checks of a proof, in their order; ``examination``: what they brought to light
+  quote       the head's quote; ``anchoring``: whose word its key rests on
+  content     what the record says
+  limits      what none of that proves
+  report      what was found
+course        checks as they are made, and what remained in doubt, for proofs and bundles alike
+enroller      signs trust files; ``importer`` signs receipts, and reads them
+bundle        the same for a bundle
 """
 
 from swt3_agent.verify.bundle.judge import verify_bundle
