@@ -16,6 +16,7 @@ from swt3_agent.store.settlements import FORWARDABLE, Receipt, Settlement, Withh
 from swt3_agent.verify import importer_public_key, read_receipts
 
 _AT_ONCE = 16_384  # records of one settlement: a large bundle must not be in memory at once
+_MAX_KEY = 64 * 1024  # bytes; a public key has a few hundred
 
 
 def import_receipts(node: Node, text: str) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def _importers(node: Node) -> list[bytes]:
     keys = []
     for path in paths:
         try:
-            keys.append(importer_public_key(Path(path).read_bytes()))
+            with Path(path).open("rb") as file:
+                keys.append(importer_public_key(file.read(_MAX_KEY)))
         except (OSError, FormatError) as error:
             raise ConfigError(
                 "IMPORTER_KEY",

@@ -100,8 +100,8 @@ class Event(Enum):
         "f41d20a09f31fc1e7e94dd45847c60b7",
         "the ledger refuses this node; nothing is delivered until that is mended",
         (
-            "check the key, tenant and endpoint, then `systemctl reload swt3-agent`; for a new key in a"
-            " variable or credential `systemctl restart swt3-agent`"
+            "check the key, tenant and endpoint, then `systemctl reload swt3-agent`; for a new key"
+            " in a variable or credential `systemctl restart swt3-agent`"
         ),
     )
     DELIVERY_FAILED = (
