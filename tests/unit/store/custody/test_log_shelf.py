@@ -59,7 +59,8 @@ def test_each_start_begins_a_file_under_another_key(layout: Layout) -> None:
         with opened(layout) as custody:
             keep(custody, entry(number))
     assert len(list(layout.custody.iterdir())) == 2
-    assert originals(layout.custody, own_key(layout)) == [entry(0).original, entry(1).original]
+    found = originals(layout.custody, own_key(layout))  # two files of one millisecond have no order
+    assert sorted(found) == [entry(0).original, entry(1).original]
 
 
 def test_rotation_finishes_the_file(layout: Layout) -> None:
