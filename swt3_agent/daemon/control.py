@@ -40,7 +40,8 @@ class ControlServer:
 
     async def start(self) -> None:
         """Answer what asks, and what asked since the socket listens."""
-        self._server = await asyncio.start_unix_server(
+        # Not start_unix_server: from Python 3.13 on that removes the file, which may be systemd's.
+        self._server = await asyncio.start_server(
             self._serve, sock=self._file.socket, limit=MAX_REQUEST_BYTES
         )
 

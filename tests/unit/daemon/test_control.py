@@ -3,6 +3,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -162,3 +163,13 @@ def test_a_daemon_that_ends_before_it_answers_is_named(tmp_path: Path) -> None:
         thread.start()
         assert refused(lambda: call(tmp_path / "c", "status", {}, 10)).code == "CONTROL_CLOSED"
         thread.join(10)
+
+
+def test_a_socket_that_is_somebody_elses_keeps_its_file(tmp_path: Path) -> None:
+    file = replace(listen(tmp_path / "c", OPERATORS), inode=0)  # as a service manager passes it
+    loop = asyncio.new_event_loop()
+    server = ControlServer(file, {})
+    loop.run_until_complete(server.start())
+    loop.run_until_complete(server.stop())
+    loop.close()
+    assert (tmp_path / "c").is_socket()
