@@ -1,6 +1,7 @@
 """HTTP on a socket: peers that are slow, many or greedy cost a bounded amount, and harm nobody."""
 
 import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import Awaitable, Callable
@@ -315,3 +316,20 @@ def test_a_client_that_asks_first_sends_its_body_after_the_answer(tmp_path: Path
             writer.close()
 
     serving(tmp_path, talk, max_body_bytes=10)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_is_just_accepted_is_closed_by_a_stop(tmp_path: Path, turns: int) -> None:
+    async def run() -> None:
+        with socket.socket(socket.AF_UNIX) as peer:
+            server = HttpServer(answer, listening(tmp_path / "s"), name="test")
+            await server.start()
+            peer.connect(str(tmp_path / "s"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.stop()
+            peer.settimeout(5)
+            with contextlib.suppress(ConnectionResetError):  # it was not accepted at all
+                assert peer.recv(1) == b""
+
+    asyncio.run(run())
