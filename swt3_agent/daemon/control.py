@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from swt3_agent.errors import AgentError, RemoteError
-from swt3_agent.relay.intake import Listener
+from swt3_agent.relay.intake import Listener, stop_accepting
 from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class ControlServer:
         if self._server is None:
             return
         self._file.remove_file()
-        self._server.close()
+        await stop_accepting(self._server)
         if self._answering:
             await asyncio.wait(self._answering, timeout=PATIENCE_S)
         handlers = [task for task in self._connections.values() if task is not None]

@@ -18,6 +18,8 @@ from uvicorn.config import Config as UvicornConfig
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from swt3_agent.relay.intake import stop_accepting
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -33,8 +35,6 @@ EXCHANGE_TIMEOUT_S = 30.0
 KEEP_ALIVE_S = 5
 PATIENCE_S = 3.0
 """How long a stop waits for answers under way."""
-_TURNS_OF_AN_ACCEPT = 4
-"""Of the loop, until what was accepted is a connection that a stop can close."""
 
 # Its warnings are about what peers sent, one a request: they would fill the log at will.
 logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
@@ -94,11 +94,7 @@ class HttpServer:
         """Accept nothing more, let answers under way be sent, and close; bounded in time."""
         if self._server is None:
             return
-        # A connection that is accepted while its server closes would stay open (asyncio loses it).
-        asyncio.get_running_loop().remove_reader(self._socket)
-        for _ in range(_TURNS_OF_AN_ACCEPT):
-            await asyncio.sleep(0)
-        self._server.close()
+        await stop_accepting(self._server)
         self._server = None
         for connection in list(self._state.connections):
             connection.shutdown()

@@ -36,6 +36,9 @@ for a tenth of a second."""
 _LONGEST_PATH = 107  # unix(7): sun_path is 108 bytes with its terminating null
 _MODE = 0o660
 
+_TURNS_OF_AN_ACCEPT = 4
+"""Of the loop, until what was accepted is a connection."""
+
 _PATIENCE_S = 1.0
 """How long a stop waits for peers to take their last answers."""
 
@@ -109,7 +112,7 @@ class IntakeServer:
             return
         if self._file is not None:
             self._file.remove_file()
-        self._server.close()
+        await stop_accepting(self._server)
         for connection in list(self._shared.admission):
             connection.finish()
         with suppress(asyncio.TimeoutError):
@@ -152,6 +155,17 @@ class Listener:
         with suppress(OSError):
             if self.path.lstat().st_ino == self.inode:
                 self.path.unlink()
+
+
+async def stop_accepting(server: asyncio.Server) -> None:
+    """Close ``server`` once what it accepted is a connection: one that is accepted while its server
+    closes is forgotten by asyncio, and stays open."""
+    loop = asyncio.get_running_loop()
+    for listener in server.sockets:
+        loop.remove_reader(listener.fileno())
+    for _ in range(_TURNS_OF_AN_ACCEPT):
+        await asyncio.sleep(0)
+    server.close()
 
 
 def listen(path: Path, group: str = CLIENT_GROUP) -> Listener:

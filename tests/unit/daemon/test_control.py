@@ -2,7 +2,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -163,6 +163,23 @@ def test_a_daemon_that_ends_before_it_answers_is_named(tmp_path: Path) -> None:
         thread.start()
         assert refused(lambda: call(tmp_path / "c", "status", {}, 10)).code == "CONTROL_CLOSED"
         thread.join(10)
+
+
+@pytest.mark.parametrize("turns", range(5))
+def test_a_connection_that_is_just_accepted_is_closed_by_a_stop(tmp_path: Path, turns: int) -> None:
+    async def run() -> None:
+        with socket.socket(socket.AF_UNIX) as peer:
+            server = ControlServer(listen(tmp_path / "c", OPERATORS), {})
+            await server.start()
+            peer.connect(str(tmp_path / "c"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await server.stop()
+            peer.settimeout(5)
+            with suppress(ConnectionResetError):  # it was not accepted at all
+                assert peer.recv(1) == b""
+
+    asyncio.run(run())
 
 
 def test_a_socket_that_is_somebody_elses_keeps_its_file(tmp_path: Path) -> None:
