@@ -15,6 +15,10 @@ class Algorithm(IntEnum):
     SHA512 = 0x000D
     NULL = 0x0010
     SM4 = 0x0013
+    RSASSA = 0x0014
+    RSAES = 0x0015
+    RSAPSS = 0x0016
+    OAEP = 0x0017
     ECDSA = 0x0018
     ECDH = 0x0019
     ECDAA = 0x001A
@@ -23,6 +27,7 @@ class Algorithm(IntEnum):
     ECMQV = 0x001D
     ECC = 0x0023
     CAMELLIA = 0x0026
+    CFB = 0x0043
 
 
 HASH_NAMES = {

@@ -1,4 +1,4 @@
-"""TPMT_PUBLIC of an elliptic-curve key: its Name, its SPKI, and what an AK must be.
+"""TPMT_PUBLIC of a key: its Name, its SPKI, and what an AK must be.
 
 TPM 2.0 Part 2, 12.2.4 (public area) and 8.3 (attributes); Part 1, 16 (Names).
 """
@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from swt3_agent.errors import FormatError
-from swt3_agent.tcg.algorithms import HASH_NAMES, Algorithm, digest
+from swt3_agent.tcg.algorithms import Algorithm, digest
 from swt3_agent.tcg.curves import CURVES, P256, Curve
+from swt3_agent.tcg.public_fields import Symmetric, read_common, reader_of
 from swt3_agent.tcg.reader import Reader
+from swt3_agent.tcg.rsa_public import RsaPublic, parse_rsa
 
-MAX_PUBLIC = 1024
-MAX_DIGEST = 64
 MAX_COORDINATE = 66
 
-_SYMMETRIC = (Algorithm.AES, Algorithm.SM4, Algorithm.CAMELLIA)
+_RSA_TAG = struct.pack(">H", Algorithm.RSA)
 _HASH_SCHEMES = (
     Algorithm.ECDSA,
     Algorithm.ECDH,
@@ -53,7 +53,7 @@ class EccPublic:
     name_alg: Algorithm
     attributes: int
     auth_policy: bytes
-    symmetric: int
+    symmetric: Symmetric
     scheme: int
     scheme_hash: int
     curve: Curve
@@ -83,6 +83,15 @@ def parse_public(data: bytes) -> EccPublic:
     return parse_tpmt(_without_size(bytes(data)))
 
 
+def parse_key(data: bytes) -> EccPublic | RsaPublic:
+    """Read a whole TPMT_PUBLIC of an elliptic-curve or RSA key, such as an endorsement key.
+
+    Raises ``FormatError`` as ``parse_tpmt`` and ``parse_rsa`` do.
+    """
+    data = bytes(data)
+    return parse_rsa(data) if data[:2] == _RSA_TAG else parse_tpmt(data)
+
+
 def parse_tpmt(data: bytes) -> EccPublic:
     """Read a whole TPMT_PUBLIC of an ECC key, and nothing around it.
 
@@ -90,17 +99,10 @@ def parse_tpmt(data: bytes) -> EccPublic:
     PUBLIC_SCHEME, PUBLIC_KDF, PUBLIC_CURVE for algorithms unknown here, PUBLIC_POINT for a point
     off the curve, PUBLIC_TRUNCATED, PUBLIC_OVERSIZED, PUBLIC_TRAILING for damaged bytes.
     """
-    reader = Reader(data, "PUBLIC")
-    if len(data) > MAX_PUBLIC:
-        raise reader.fail("OVERSIZED", f"a public area of {len(data)} bytes is too long")
+    reader = reader_of(data)
     if (kind := reader.u16("type")) != Algorithm.ECC:
         raise reader.fail("TYPE", f"key type {kind:#06x} is not an elliptic-curve key")
-    name_alg = reader.u16("nameAlg")
-    if name_alg not in HASH_NAMES:
-        raise reader.fail("NAME_ALG", f"nameAlg {name_alg:#06x} is not supported")
-    attributes = reader.u32("objectAttributes")
-    auth_policy = reader.sized(MAX_DIGEST, "authPolicy")
-    symmetric = _symmetric(reader)
+    common = read_common(reader)
     scheme, scheme_hash = _scheme(reader)
     curve_id = reader.u16("curveID")
     curve = CURVES.get(curve_id)
@@ -114,10 +116,10 @@ def parse_tpmt(data: bytes) -> EccPublic:
         raise reader.fail("POINT", f"the public point does not lie on {curve.name}")
     return EccPublic(
         tpmt=data,
-        name_alg=Algorithm(name_alg),
-        attributes=attributes,
-        auth_policy=auth_policy,
-        symmetric=symmetric,
+        name_alg=common.name_alg,
+        attributes=common.attributes,
+        auth_policy=common.auth_policy,
+        symmetric=common.symmetric,
         scheme=scheme,
         scheme_hash=scheme_hash,
         curve=curve,
@@ -130,15 +132,6 @@ def _without_size(data: bytes) -> bytes:
     # No ECC area is as short as its own type tag, so a leading tag is never a TPM2B size.
     leading = int.from_bytes(data[:2], "big")
     return data[2:] if leading == len(data) - 2 and leading != Algorithm.ECC else data
-
-
-def _symmetric(reader: Reader) -> int:
-    algorithm = reader.u16("symmetric")
-    if algorithm in _SYMMETRIC:
-        reader.take(4, "symmetric.keyBits and mode")
-    elif algorithm != Algorithm.NULL:
-        raise reader.fail("SYMMETRIC", f"symmetric algorithm {algorithm:#06x} is not known")
-    return algorithm
 
 
 def _scheme(reader: Reader) -> tuple[int, int]:
