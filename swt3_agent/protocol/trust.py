@@ -3,7 +3,7 @@
 Credential activation, which ties an AK to a TPM, cannot be replayed offline. Who did not take part
 in it trusts the enroller's signature instead, and the verifier says so. The text of the note:
 
-    swt3-agent/trust/1
+    swt3-agent/trust/2
     enroller <name> <base64 Ed25519 public key>
     node <node_id>
     log <log_id>
@@ -11,14 +11,21 @@ in it trusts the enroller's signature instead, and the verifier says so. The tex
     tpm hardware|software
     log-pcr <index>
     valid <from, UTC ms> <until, UTC ms>
-    ek sha256:<hex SHA-256 of the EK's SubjectPublicKeyInfo>                        (optional)
+    ek sha256:<hex SHA-256 of the EK's SubjectPublicKeyInfo> certified|pinned
+    ek-root sha256:<hex SHA-256 of the root certificate's DER>           (with certified, only then)
+    counter <8 hex digits of the NV index> <hex Name of the index>                  (optional)
     floor size=<n> root=<base64> clock=<ms> resets=<n> counter=<n>                  (optional)
     revoked <UTC ms>                                                                (optional)
+
+Version 1 ends its line ``ek`` after the digest, may lack it, and knows no ``ek-root`` and no
+``counter``. It stays readable and is still written for a statement that says nothing of these.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypedDict
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.note import (
@@ -30,11 +37,17 @@ from swt3_agent.protocol.note import (
     parse_note,
 )
 
-TRUST_FORMAT = "swt3-agent/trust/1"
+TRUST_FORMAT_1 = "swt3-agent/trust/1"
+TRUST_FORMAT = "swt3-agent/trust/2"
 
 _NUMBER = r"(?:0|[1-9][0-9]{0,19})"
-_BODY = re.compile(
-    re.escape(TRUST_FORMAT) + "\n"
+_EK_1 = r"(?:ek sha256:(?P<ek_sha256>[0-9a-f]{64})\n)?"
+_EK_2 = (
+    r"ek sha256:(?P<ek_sha256>[0-9a-f]{64}) (?:pinned\n|(?P<certified>certified)\n"
+    r"ek-root sha256:(?P<ek_root_sha256>[0-9a-f]{64})\n)"
+    r"(?:counter (?P<counter_index>01[0-9a-f]{6}) (?P<counter_name>000b[0-9a-f]{64})\n)?"
+)
+_START = (
     r"enroller (?P<enroller>[!-*,-~]{1,128}) (?P<enroller_key>[A-Za-z0-9+/]{43}=)\n"
     r"node (?P<node_id>[0-9a-f]{32})\n"
     r"log (?P<log_id>[0-9a-f]{16,64})\n"
@@ -42,12 +55,17 @@ _BODY = re.compile(
     r"tpm (?P<tpm>hardware|software)\n"
     rf"log-pcr (?P<log_pcr>{_NUMBER})\n"
     rf"valid (?P<valid_from_ms>{_NUMBER}) (?P<valid_until_ms>{_NUMBER})\n"
-    r"(?:ek sha256:(?P<ek_sha256>[0-9a-f]{64})\n)?"
+)
+_END = (
     rf"(?:floor size=(?P<size>{_NUMBER}) root=(?P<root>[A-Za-z0-9+/]{{43}}=)"
     rf" clock=(?P<clock_ms>{_NUMBER}) resets=(?P<resets>{_NUMBER})"
     rf" counter=(?P<counter>{_NUMBER})\n)?"
     rf"(?:revoked (?P<revoked_ms>{_NUMBER})\n)?"
 )
+_BODIES = {
+    TRUST_FORMAT_1: re.compile(f"{re.escape(TRUST_FORMAT_1)}\n{_START}{_EK_1}{_END}"),
+    TRUST_FORMAT: re.compile(f"{re.escape(TRUST_FORMAT)}\n{_START}{_EK_2}{_END}"),
+}
 
 
 class TpmKind(Enum):
@@ -79,6 +97,11 @@ class TrustStatement:
     ``enroller`` is printable ASCII without space or plus; ``enroller_key`` an Ed25519 public key
     of 32 bytes; ``ak_public`` the AK's TPMT_PUBLIC; ``log_pcr`` the one register that may hold the
     log, since a second register could hold a second history. Times are UTC milliseconds.
+
+    ``ek_certified`` says how the enroller knew the EK: True by a certificate that leads to the root
+    ``ek_root_sha256`` (of its DER), False by a digest pinned by hand, None in version 1, which
+    does not say. ``counter_index`` and ``counter_name`` (34 bytes) are the NV index of the gapless
+    counter and its Name once it was written; both or neither, and only in version 2.
     """
 
     enroller: str
@@ -93,31 +116,41 @@ class TrustStatement:
     ek_sha256: bytes | None = None
     floors: Floors | None = None
     revoked_ms: int | None = None
+    ek_certified: bool | None = None
+    ek_root_sha256: bytes | None = None
+    counter_index: int | None = None
+    counter_name: bytes | None = None
 
     def body(self) -> bytes:
         """The signed text. Raises FormatError ``TRUST_BODY`` where a field does not fit it."""
-        lines = [
-            TRUST_FORMAT,
-            f"enroller {self.enroller} {encode_base64(self.enroller_key)}",
-            f"node {self.node_id}",
-            f"log {self.log_id}",
-            f"ak {encode_base64(self.ak_public)}",
-            f"tpm {self.tpm.value}",
-            f"log-pcr {self.log_pcr}",
-            f"valid {self.valid_from_ms} {self.valid_until_ms}",
-        ]
+        body = "".join(f"{line}\n" for line in self._lines()).encode()
+        if parse_trust_body(body) != self:
+            raise _body_error("it cannot say all that it should")
+        return body
+
+    def _lines(self) -> Iterator[str]:
+        yield TRUST_FORMAT_1 if self.ek_certified is None else TRUST_FORMAT
+        yield f"enroller {self.enroller} {encode_base64(self.enroller_key)}"
+        yield f"node {self.node_id}"
+        yield f"log {self.log_id}"
+        yield f"ak {encode_base64(self.ak_public)}"
+        yield f"tpm {self.tpm.value}"
+        yield f"log-pcr {self.log_pcr}"
+        yield f"valid {self.valid_from_ms} {self.valid_until_ms}"
         if self.ek_sha256 is not None:
-            lines.append(f"ek sha256:{self.ek_sha256.hex()}")
+            how = {None: "", True: " certified", False: " pinned"}[self.ek_certified]
+            yield f"ek sha256:{self.ek_sha256.hex()}{how}"
+        if self.ek_root_sha256 is not None:
+            yield f"ek-root sha256:{self.ek_root_sha256.hex()}"
+        if self.counter_index is not None and self.counter_name is not None:
+            yield f"counter {self.counter_index:08x} {self.counter_name.hex()}"
         if (floors := self.floors) is not None:
-            lines.append(
+            yield (
                 f"floor size={floors.size} root={encode_base64(floors.root)}"
                 f" clock={floors.clock_ms} resets={floors.resets} counter={floors.counter}"
             )
         if self.revoked_ms is not None:
-            lines.append(f"revoked {self.revoked_ms}")
-        body = "".join(f"{line}\n" for line in lines).encode()
-        parse_trust_body(body)
-        return body
+            yield f"revoked {self.revoked_ms}"
 
     def key_id(self) -> bytes:
         """Key id in the enroller's signature line."""
@@ -139,15 +172,17 @@ def parse_trust_body(body: bytes) -> TrustStatement:
     Raises FormatError ``TRUST_FORMAT_UNKNOWN`` for another format, ``TRUST_BODY`` for a text that
     is not this one.
     """
-    if not body.startswith(TRUST_FORMAT.encode() + b"\n"):
+    version, newline, _ = body.partition(b"\n")
+    form = _BODIES.get(version.decode("ascii", "replace"))
+    if form is None or not newline:
         raise FormatError(
             "TRUST_FORMAT_UNKNOWN",
-            f"the file does not begin with {TRUST_FORMAT}, so that it cannot be read as a trust"
-            " file",
+            f"the file begins with neither {TRUST_FORMAT_1} nor {TRUST_FORMAT}, so that it cannot"
+            " be read as a trust file",
             remedy="give the trust file that the enroller made, or a verifier that knows it",
         )
     try:
-        match = _BODY.fullmatch(body.decode("ascii"))
+        match = form.fullmatch(body.decode("ascii"))
     except UnicodeDecodeError:
         match = None
     if match is None:
@@ -166,6 +201,7 @@ def parse_trust_body(body: bytes) -> TrustStatement:
             ek_sha256=bytes.fromhex(match["ek_sha256"]) if match["ek_sha256"] else None,
             floors=_floors(match),
             revoked_ms=int(match["revoked_ms"]) if match["revoked_ms"] else None,
+            **_known_of_ek(match),
         )
     except ValueError as error:
         raise _body_error(f"a field in it is {error}") from None
@@ -193,6 +229,27 @@ def parse_trust(data: bytes) -> SignedTrust:
             remedy="fetch the trust file again from the enroller",
         )
     return SignedTrust(body, statement, line)
+
+
+class _KnownOfEk(TypedDict, total=False):
+    ek_certified: bool
+    ek_root_sha256: bytes
+    counter_index: int
+    counter_name: bytes
+
+
+def _known_of_ek(match: re.Match[str]) -> _KnownOfEk:
+    """What version 2 says beyond version 1."""
+    fields = match.groupdict()
+    if "certified" not in fields:
+        return {}
+    known: _KnownOfEk = {"ek_certified": fields["certified"] is not None}
+    if root := fields["ek_root_sha256"]:
+        known["ek_root_sha256"] = bytes.fromhex(root)
+    if index := fields["counter_index"]:
+        known["counter_index"] = int(index, 16)
+        known["counter_name"] = bytes.fromhex(fields["counter_name"])
+    return known
 
 
 def _floors(match: re.Match[str]) -> Floors | None:

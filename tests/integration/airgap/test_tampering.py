@@ -268,7 +268,7 @@ def test_the_range_grows_out_of_the_enrolled_log(handed: Handed) -> None:
 
 
 def test_another_trust_format_is_not_tampering(handed: Handed) -> None:
-    report = judged(handed.second, handed.trust.replace(b"trust/1", b"trust/2", 1))
+    report = judged(handed.second, handed.trust.replace(b"trust/1", b"trust/9", 1))
     assert (report.code, report.exit_code) == ("TRUST_FORMAT_UNKNOWN", 4)
 
 

@@ -19,7 +19,10 @@ from tests.support.forge import statement, trust_file
 
 numbers = st.integers(0, 2**60)
 hashes = st.binary(min_size=32, max_size=32)
-statements = st.builds(
+floors = st.builds(
+    Floors, size=numbers, root=hashes, clock_ms=numbers, resets=numbers, counter=numbers
+)
+first_statements = st.builds(
     TrustStatement,
     enroller=st.text(
         st.characters(min_codepoint=0x21, max_codepoint=0x7E, exclude_characters="+"),
@@ -35,12 +38,29 @@ statements = st.builds(
     valid_from_ms=st.integers(0, 2**50),
     valid_until_ms=st.integers(2**50 + 1, 2**60),
     ek_sha256=st.none() | hashes,
-    floors=st.none()
-    | st.builds(
-        Floors, size=numbers, root=hashes, clock_ms=numbers, resets=numbers, counter=numbers
-    ),
+    floors=st.none() | floors,
     revoked_ms=st.none() | numbers,
 )
+counters = st.none() | st.tuples(
+    st.integers(0x01000000, 0x01FFFFFF), hashes.map(lambda digest: b"\x00\x0b" + digest)
+)
+
+
+@st.composite
+def second_statements(draw: st.DrawFn) -> TrustStatement:
+    certified = draw(st.booleans())
+    index, name = draw(counters) or (None, None)
+    return replace(
+        draw(first_statements),
+        ek_sha256=draw(hashes),
+        ek_certified=certified,
+        ek_root_sha256=draw(hashes) if certified else None,
+        counter_index=index,
+        counter_name=name,
+    )
+
+
+statements = first_statements | second_statements()
 
 
 def code_of(body: bytes) -> str:
@@ -97,12 +117,45 @@ def test_a_statement_has_one_spelling(old: str, new: str) -> None:
     assert code_of(body.replace(old, new, 1).encode()) == "TRUST_BODY"
 
 
+SECOND = statement(
+    ek_certified=True,
+    ek_root_sha256=bytes(32),
+    counter_index=0x01800053,
+    counter_name=b"\x00\x0b" + bytes(32),
+)
+
+
+def test_a_statement_that_says_how_the_ek_was_known_is_of_version_2() -> None:
+    assert statement().body().startswith(b"swt3-agent/trust/1\n")
+    assert SECOND.body().startswith(b"swt3-agent/trust/2\n")
+    assert parse_trust_body(SECOND.body()) == SECOND
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (" certified\n", "\n"),
+        (" certified\n", " pinned\n"),
+        (" certified\n", " believed\n"),
+        ("ek-root sha256:" + "00" * 32 + "\n", ""),
+        ("counter 01800053", "counter 1800053"),
+        ("counter 01800053", "counter 81800053"),
+        (" 000b00", " 000c00"),
+        ("trust/2", "trust/1"),
+    ],
+)
+def test_version_2_has_one_spelling(old: str, new: str) -> None:
+    body = SECOND.body().decode()
+    assert old in body
+    assert code_of(body.replace(old, new, 1).encode()) == "TRUST_BODY"
+
+
 @pytest.mark.parametrize("tail", ["\n", "more\n", "revoked 1\nrevoked 2\n", "revoked 1"])
 def test_nothing_follows_a_statement(tail: str) -> None:
     assert code_of(statement().body() + tail.encode()) == "TRUST_BODY"
 
 
-@pytest.mark.parametrize("body", [b"", b"swt3-agent/trust/2\n", b"\xff\n", b"swt3-agent/trust/1"])
+@pytest.mark.parametrize("body", [b"", b"swt3-agent/trust/3\n", b"\xff\n", b"swt3-agent/trust/1"])
 def test_another_format_is_named_as_such(body: bytes) -> None:
     assert code_of(body) == "TRUST_FORMAT_UNKNOWN"
 
@@ -121,6 +174,13 @@ def test_a_statement_that_is_not_text_is_refused() -> None:
         {"ak_public": b""},
         {"valid_from_ms": 5, "valid_until_ms": 5},
         {"revoked_ms": -1},
+        {"ek_root_sha256": bytes(32)},
+        {"ek_certified": True},
+        {"ek_certified": False, "ek_root_sha256": bytes(32)},
+        {"ek_certified": False, "ek_sha256": None},
+        {"counter_index": 0x01800053, "counter_name": b"\x00\x0b" + bytes(32)},
+        {"ek_certified": False, "counter_index": 0x01800053},
+        {"ek_certified": False, "counter_index": 0x81000001, "counter_name": bytes(34)},
     ],
     ids=str,
 )

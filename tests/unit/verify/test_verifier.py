@@ -163,7 +163,7 @@ def test_a_file_of_another_format_is_undecided(data: bytes) -> None:
 
 def test_a_trust_file_of_another_format_is_undecided() -> None:
     body, lines = parse_note(TRUST)
-    later = encode_note(body.replace(b"trust/1", b"trust/2"), lines)
+    later = encode_note(body.replace(b"trust/1", b"trust/9"), lines)
     report = judge(NODE.proof(0), later)
     undecided(report, "TRUST_FORMAT_UNKNOWN")
     assert report.checks[-1].ok is None
