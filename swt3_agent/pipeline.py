@@ -154,13 +154,14 @@ class Pipeline:
         self, reading: Reading, expected: Claims, duration_ms: int
     ) -> tuple[Reading, int]:
         """Keep the reading; it, or what stands for one that cannot be kept, and its record."""
+        attachments = self._keep_attachments(reading)
         try:
-            raw = canonical_json(_raw_evidence(reading))
+            raw = canonical_json({**_raw_evidence(reading), **attachments})
         except FormatError as error:  # the collector's fault, and it must be seen
             reading = _no_reading(
                 reading.collector, Lack.FAILED, "EVIDENCE_MALFORMED", error.message, expected
             )
-            raw = canonical_json(_raw_evidence(reading))
+            raw = canonical_json({**_raw_evidence(reading), **attachments})
         payload: dict[str, object] = {
             "collector": reading.collector,
             "digest": self._evidence.put(raw),
@@ -169,12 +170,23 @@ class Pipeline:
             "root_of_trust": reading.root_of_trust.value if isinstance(reading, Evidence) else None,
             "lack": reading.lack.value if isinstance(reading, Unavailable) else None,
             "code": reading.code if isinstance(reading, Unavailable) else None,
+            **attachments,
         }
         if isinstance(reading, Evidence) and reading.stated:
             payload["stated"] = reading.stated
         provenance = {"listener": "agent", "tenant": self._minter.tenant}
         draft = Draft(Kind.EVIDENCE, canonical_json(provenance), canonical_json(payload))
         return reading, self._journal.append([draft]).result().first_seq
+
+    def _keep_attachments(self, reading: Reading) -> Claims:
+        """Store what the reading was read from; how its records name it, where there is any."""
+        if not isinstance(reading, Evidence) or not reading.attachments:
+            return {}
+        kept = {
+            name: {"digest": self._evidence.put(content), "size": len(content)}
+            for name, content in reading.attachments.items()
+        }
+        return {"attachments": kept}
 
     def _record_appraisal(
         self, appraisal: Appraisal, evidence_record: int, duration_ms: int

@@ -37,12 +37,16 @@ class Evidence:
 
     ``stated`` are those of them that the record holds itself, beside the digest of all: what later
     readers of the log cannot do without, and what may be seen at every clearing level.
+
+    ``attachments`` are what the claims were read from, as it came: ``quote``, ``boot-log``,
+    ``ima-log`` (docs/formats.md, "Attachments"). Each is kept by its digest, the same bytes once.
     """
 
     collector: str
     root_of_trust: RootOfTrust
     claims: Mapping[str, object]
     stated: Mapping[str, object] = field(default_factory=dict)
+    attachments: Mapping[str, bytes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,3 +245,31 @@ def test_evidence_that_cannot_be_kept_is_a_failure_that_can(node: Node) -> None:
 def test_time_stamps_never_repeat_for_equal_factors() -> None:
     clock = UniqueMilliseconds(now_ns=lambda: 5_000_000)
     assert [clock.next("a"), clock.next("a"), clock.next("b"), clock.next("a")] == [5, 6, 5, 7]
+
+
+def test_what_claims_were_read_from_is_kept_by_digest_and_named_by_the_record(node: Node) -> None:
+    log, quote = b"the firmware's log", b"{}"
+    evidence = Evidence(
+        "platform",
+        RootOfTrust.SELF_REPORTED,
+        {"one": 1},
+        attachments={"boot-log": log, "quote": quote},
+    )
+    source = Source(lambda: evidence)
+    first, again = (node.run(source, appraise_host)[0].evidence_record for _ in range(2))
+    payload = node.payload(first)
+    assert payload["attachments"] == {
+        "boot-log": {"digest": hashlib.sha256(log).hexdigest(), "size": len(log)},
+        "quote": {"digest": hashlib.sha256(quote).hexdigest(), "size": len(quote)},
+    }
+    assert node.evidence.get(payload["attachments"]["boot-log"]["digest"]) == log
+    raw = json.loads(node.evidence.get(payload["digest"]))
+    assert raw["attachments"] == payload["attachments"]
+    assert node.payload(again)["attachments"] == payload["attachments"]
+    assert len(list(node.directory.iterdir())) == 3
+
+
+def test_a_reading_without_attachments_says_nothing_of_them(node: Node) -> None:
+    source = Source(lambda: Evidence("host", RootOfTrust.SELF_REPORTED, {}))
+    (attestation,) = node.run(source, appraise_host)
+    assert "attachments" not in node.payload(attestation.evidence_record)

@@ -20,9 +20,13 @@ from swt3_agent.store.fsck.findings import Report
 _REMEMBERED = 4096
 
 
-class _Evidence(msgspec.Struct):
+class _Attachment(msgspec.Struct):
     digest: str | None = None
     size: int | None = None
+
+
+class _Evidence(_Attachment):
+    attachments: dict[str, _Attachment] = {}
 
 
 class ContentChecker:
@@ -70,17 +74,20 @@ class ContentChecker:
             evidence = msgspec.json.decode(record.payload, type=_Evidence)
         except msgspec.MsgspecError:
             return
-        digest = evidence.digest
-        if digest is None or digest in self._checked:
+        for file in (evidence, *evidence.attachments.values()):
+            self._check_file(record.seq, file)
+
+    def _check_file(self, seq: int, file: _Attachment) -> None:
+        if file.digest is None or file.digest in self._checked:
             return
-        self._checked.add(digest)
+        self._checked.add(file.digest)
         try:
-            content = self._evidence.get(digest)
+            content = self._evidence.get(file.digest)
         except ValueError as error:
-            self._report("EVIDENCE_MISSING", f"record {record.seq}", str(error))
+            self._report("EVIDENCE_MISSING", f"record {seq}", str(error))
         except JournalError as error:
-            self._report(error.code, f"record {record.seq}", error.message)
+            self._report(error.code, f"record {seq}", error.message)
         else:
-            if evidence.size is not None and evidence.size != len(content):
-                detail = f"it states {evidence.size} bytes of evidence; there are {len(content)}"
-                self._report("EVIDENCE_CHANGED", f"record {record.seq}", detail)
+            if file.size is not None and file.size != len(content):
+                detail = f"it states {file.size} bytes of evidence; there are {len(content)}"
+                self._report("EVIDENCE_CHANGED", f"record {seq}", detail)
