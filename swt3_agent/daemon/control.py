@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from swt3_agent.daemon.caller import PEER
 from swt3_agent.errors import AgentError, RemoteError
 from swt3_agent.relay.intake import Listener, stop_accepting
+from swt3_agent.relay.origin import peer_of
 from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
@@ -63,6 +65,7 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections[writer] = asyncio.current_task()
         try:
+            PEER.set(_user_of(writer))  # of this connection's task, and of the threads it starts
             while line := await reader.readline():
                 task = asyncio.create_task(self._respond(line, writer))
                 self._answering.add(task)
@@ -99,6 +102,17 @@ class ControlServer:
                 "control request failed %s", fields(Event.INTERNAL_FAULT, op=request["op"])
             )
             return _failure("INTERNAL", f"{type(error).__name__}: {error}", "see the log", 1)
+
+
+def _user_of(writer: asyncio.StreamWriter) -> tuple[int, int] | None:
+    """User and group id at the other end. Raises ConnectionError where it is gone already."""
+    try:
+        peer = peer_of(writer.get_extra_info("socket"))
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
+    assert peer.uid is not None  # noqa: S101  a Unix socket has one
+    assert peer.gid is not None  # noqa: S101
+    return peer.uid, peer.gid
 
 
 def _failure(code: str, message: str, remedy: str, exit_code: int) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from swt3_agent.daemon.caller import Caller, caller
 from swt3_agent.daemon.control import MAX_REQUEST_BYTES, OPERATORS, ControlServer, Operation, call
 from swt3_agent.errors import AgentError, RemoteError, StateError, UsageError
 from swt3_agent.relay.intake import listen
@@ -41,6 +43,15 @@ def refused(ask: Callable[[], object]) -> AgentError:
 def test_an_operation_gets_its_arguments_and_gives_its_result(tmp_path: Path) -> None:
     with serving(tmp_path / "c", add=lambda a, b: {"sum": a + b}):
         assert call(tmp_path / "c", "add", {"a": 1, "b": 2}, 10) == {"sum": 3}
+
+
+def test_an_operation_knows_who_asks_as_the_kernel_says(tmp_path: Path) -> None:
+    with serving(tmp_path / "c", who=lambda: caller().to_json()):
+        own = Caller.of(os.geteuid(), os.getegid())
+        assert call(tmp_path / "c", "who", {}, 10) == own.to_json()
+    assert caller() == own
+    nobody = 2**31
+    assert Caller.of(nobody, nobody).to_json() == {"uid": nobody, "gid": nobody, "user": None}
 
 
 def test_an_error_keeps_code_remedy_and_exit_code_across_the_socket(tmp_path: Path) -> None:
