@@ -98,6 +98,7 @@ def assembled(
         http=agent.http,
         ops=agent.ops,
         receipts=agent.receipts,
+        probe=agent.probe,
         output=agent.output,
         source=source,
         warnings=tuple(findings.warnings),

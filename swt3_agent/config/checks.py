@@ -73,6 +73,7 @@ def check_settings(settings: FileSettings, findings: Findings) -> None:
     _check_custody(agent.custody, findings)
     _check_listeners(agent.http, agent.ops, findings)
     _check_tenants(agent.listeners, settings.tenant_id, findings)
+    _check_absolute("agent.probe.socket", agent.probe.socket or None, findings)
     for index, importer in enumerate(agent.receipts.importers):
         _check_absolute(f"agent.receipts.importers[{index}]", importer, findings)
 

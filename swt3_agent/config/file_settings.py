@@ -22,6 +22,7 @@ from swt3_agent.config.settings import (
     ModelSettings,
     OpsSettings,
     OutputSettings,
+    ProbeSettings,
     ReceiptSettings,
     TpmSettings,
 )
@@ -171,6 +172,7 @@ class AgentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     http: HttpSettings = HttpSettings()
     ops: OpsSettings = OpsSettings()
     receipts: ReceiptSettings = ReceiptSettings()
+    probe: ProbeSettings = ProbeSettings()
     output: OutputSettings = OutputSettings()
 
 

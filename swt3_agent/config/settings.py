@@ -153,6 +153,12 @@ class ReceiptSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     importers: tuple[str, ...] = ()
 
 
+class ProbeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``agent.probe``: the socket of the helper that reads the boot and IMA logs; empty: none."""
+
+    socket: str = "/run/swt3-agent-probe.sock"
+
+
 class OutputSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``agent.output``: ``json_lines`` prints every anchor of the agent on standard output."""
 

@@ -201,6 +201,10 @@ _REST = """\
   #ops:
   #  port: 9090
 
+  # Where the helper answers that reads the boot and IMA logs; '' where there is none.
+  #probe:
+  #  socket: /run/swt3-agent-probe.sock
+
   # One line of JSON for each anchor on standard output.
   #output:
   #  json_lines: true

@@ -17,6 +17,7 @@ from swt3_agent.config.settings import (
     ModelSettings,
     OpsSettings,
     OutputSettings,
+    ProbeSettings,
     ReceiptSettings,
     TpmSettings,
 )
@@ -135,6 +136,7 @@ class Config:
     http: HttpSettings
     ops: OpsSettings
     receipts: ReceiptSettings
+    probe: ProbeSettings
     output: OutputSettings
     source: str
     warnings: tuple[str, ...] = ()
@@ -155,6 +157,11 @@ class Config:
     def ops_socket(self) -> Path | None:
         """``agent.ops.socket``; where nothing is said, beside the intake socket. None: none."""
         return self._chosen(self.ops.socket, "ops")
+
+    @property
+    def probe_socket(self) -> Path | None:
+        """``agent.probe.socket``. None: there is no probe."""
+        return Path(self.probe.socket) if self.probe.socket else None
 
     def _chosen(self, setting: str | None, name: str) -> Path | None:
         if setting is None:
