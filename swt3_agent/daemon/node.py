@@ -6,12 +6,10 @@ no daemon runs. Opening it takes the state directory's lock, so there is never a
 
 import logging
 import secrets
-import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from types import TracebackType
 
 from swt3_agent.collect.platform import PlatformCollector
@@ -25,20 +23,17 @@ from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.minter import minter_of
+from swt3_agent.daemon.node_heads import HeadLack, LogNames, NodeHeads
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import (
-    boot_content,
-    key_content,
     stated_key,
     stated_log_id,
 )
-from swt3_agent.errors import AgentError, TpmError, UsageError
+from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal.audit import appraise_audit
-from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
-from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.custody.log_shelf import Source
 from swt3_agent.store.custody.opening import open_custody
@@ -46,8 +41,8 @@ from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.head_chain import tpm_was_reset
-from swt3_agent.store.heads import HeadKeeper, HeadRecord
-from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.heads import HeadRecord
+from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import Settlements
 from swt3_agent.store.state import StateDirectory
 from swt3_agent.telemetry import Event, fields
@@ -58,23 +53,11 @@ logger = logging.getLogger(__name__)
 MOST_FINDINGS = 100
 """Kept for `status`; the log has every one of them."""
 
-OWN_PROVENANCE = canonical_json({"listener": "agent"})
-
-
-@dataclass(frozen=True, slots=True)
-class HeadLack:
-    """Why heads are not signed, and since when (UTC ms)."""
-
-    reason: Reason
-    since_ms: int
-
 
 class Node:
     """The wired parts of one node; open it as a context manager.
 
-    ``tpm`` is None where the settings say so; ``tpm_identity`` is None as long as none was reached,
-    and then ``tpm_lack`` says why. A TPM that comes later is taken up with the next head.
-    ``head_lack`` says why heads are unsigned or not made at all; None while they are signed.
+    ``tpm`` is None where the settings say so. ``heads`` makes the heads of the log.
     ``gaps`` records what was refused; None where the node takes nothing in.
     ``delivery`` sends records to the ledger; None where there is none, or no daemon.
     ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``;
@@ -87,12 +70,9 @@ class Node:
         self.config = config
         self.findings: deque[Reason] = deque(maxlen=MOST_FINDINGS)
         self.last_runs: dict[str, LastRun] = {}
-        self.tpm_identity: TpmIdentity | None = None
-        self.head_lack: HeadLack | None = None
         self.gaps: GapRecorder | None = None
         self.delivery: Delivery | None = None
         self._opened_state = state
-        self._heads_lock = threading.Lock()  # over who signs, and one head at a time
         self._closing = ExitStack()
 
     def __enter__(self) -> "Node":
@@ -123,9 +103,19 @@ class Node:
         return self._node_tpm.handle
 
     @property
+    def tpm_identity(self) -> TpmIdentity | None:
+        """The TPM that signs; None as long as none was reached."""
+        return self.heads.identity
+
+    @property
     def tpm_lack(self) -> TpmError | None:
         """Why no TPM was reached; None where one was."""
         return None if self.tpm_identity is not None else self._node_tpm.lack
+
+    @property
+    def head_lack(self) -> HeadLack | None:
+        """Why heads are unsigned or not made at all; None while they are signed."""
+        return self.heads.lack
 
     def _open_store(self) -> None:
         state = self._opened_state
@@ -147,19 +137,23 @@ class Node:
         expected_ak = stated_key(self.journal, self.catalogue)
         self._node_tpm = NodeTpm(self.config, layout.keys, expected_ak)
         self._closing.callback(self._node_tpm.close)
+        self.heads = NodeHeads(
+            self._node_tpm,
+            self.journal,
+            self.catalogue,
+            LogNames(self.node_id, self.log_id, self.boot_id),
+            config=lambda: self.config,
+            found=self._note,
+        )
 
     def _open_log(self) -> None:
         config = self.config
-        identity = self._node_tpm.reach(at_once=True)
         findings: list[Reason] = []
         if (cut := self.journal.recovered) is not None:
             detail = f"{cut.size} bytes of no whole commit, before record {cut.seq}"
             findings.append(Reason("TORN_TAIL_CUT", detail))
-        lack = self._node_tpm.lack
-        if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
-            findings.append(Reason.of(lack))
         self.earlier_findings = count_earlier_findings(self.journal, self.catalogue, self.boot_id)
-        self._sign_with(identity, findings)
+        self.heads.start(findings)
         self.breath = Breath()
         self.days = DayTrees(self.journal, self.catalogue, config.tenant, breathe=self.breath)
         self.audit = AuditCollector(
@@ -198,64 +192,6 @@ class Node:
         found = {finding.code for finding in self.findings} | self.earlier_findings.keys()
         return (reset,) if reset.code in found else ()
 
-    def _sign_with(self, identity: TpmIdentity | None, findings: list[Reason]) -> None:
-        """Take up the chain of heads with this TPM (None: unsigned) and record the start.
-
-        Changes nothing in the node where it fails, so that it can be done again.
-        """
-        heads = HeadKeeper(
-            self.journal,
-            self.catalogue,
-            None if identity is None else self.tpm,
-            node_id=self.node_id,
-            log_id=self.log_id,
-            boot_id=self.boot_id,
-            log_pcr=self.config.tpm.log_pcr,
-        )
-        findings += heads.recover()
-        log_pcr = None
-        if identity is not None:
-            try:
-                log_pcr = self._read_log_pcr()
-            except TpmError as error:  # lost since it was reached
-                findings.append(Reason.of(error))
-        self._record_start(identity, log_pcr, findings)
-        if identity is not None and identity.ak_public != stated_key(self.journal, self.catalogue):
-            self._append(Kind.KEY, key_content(identity))
-        self.heads = heads
-        self.tpm_identity = identity
-        self._note(findings)
-
-    def _read_log_pcr(self) -> dict[str, object] | None:
-        if self.tpm is None:
-            return None
-        index = self.config.tpm.log_pcr
-        return {"index": index, "value": self.tpm.read_pcrs((index,))[index].hex()}
-
-    def _record_start(
-        self,
-        identity: TpmIdentity | None,
-        log_pcr: Mapping[str, object] | None,
-        findings: Sequence[Reason],
-    ) -> None:
-        """The BOOT record: who starts, on what, and what was found. The first names the log."""
-        content = boot_content(
-            self.config,
-            boot_id=self.boot_id,
-            node_id=self.node_id,
-            log_id=self.log_id,
-            identity=identity,
-            log_pcr=log_pcr,
-            findings=findings,
-            earlier=count_earlier_findings(self.journal, self.catalogue, self.boot_id),
-        )
-        self._append(Kind.BOOT, content)
-
-    def _append(self, kind: Kind, content: Mapping[str, object]) -> None:
-        draft = Draft(kind, OWN_PROVENANCE, canonical_json(content))
-        self.journal.append([draft]).result()
-        self.catalogue.catch_up()
-
     def _note(self, findings: Iterable[Reason]) -> None:
         for finding in findings:
             told = fields(
@@ -272,19 +208,7 @@ class Node:
 
         Raises JournalError when it is there and that cannot be recorded.
         """
-        with self._heads_lock:
-            self._take_up_tpm(at_once=True)
-
-    def _take_up_tpm(self, *, at_once: bool) -> None:
-        """Sign with a TPM that was late at the start. Call it with the lock."""
-        if self.tpm_identity is not None:
-            return
-        identity = self._node_tpm.reach(at_once=at_once)
-        if identity is None:
-            return
-        self.catalogue.catch_up()  # the chain goes on from the last of the unsigned heads
-        self._sign_with(identity, [])
-        logger.info("a TPM signs from now on %s", fields(Event.TPM_BACK, tpm=identity.kind.value))
+        self.heads.reach_tpm()
 
     def attest(self, names: Sequence[str] = ()) -> list[Attestation]:
         """Run the named collectors and record what they saw; where none is named, all of them, the
@@ -316,28 +240,5 @@ class Node:
         return attestations
 
     def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
-        """Make a head over everything recorded so far, where there is something new.
-
-        ``covering``: a record that it must cover, because somebody waits for it. A TPM that was
-        not to be had so far is tried first. Raises as ``HeadKeeper.checkpoint``.
-        """
-        with self._heads_lock:
-            try:
-                self._take_up_tpm(at_once=covering is not None)
-                head = self.heads.checkpoint(reason, covering=covering)
-            except AgentError as error:
-                self._lacks_heads(error)
-                raise
-            if head is not None:
-                self._note(head.findings)
-            if self.tpm_lack is not None:
-                self._lacks_heads(self.tpm_lack)
-            else:
-                self.head_lack = None
-            return head
-
-    def _lacks_heads(self, error: AgentError) -> None:
-        since_ms = time.time_ns() // 1_000_000
-        if self.head_lack is not None:
-            since_ms = self.head_lack.since_ms
-        self.head_lack = HeadLack(Reason.of(error), since_ms)
+        """Make a head, as ``NodeHeads.checkpoint`` does."""
+        return self.heads.checkpoint(reason, covering=covering)

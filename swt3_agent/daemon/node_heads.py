@@ -1,0 +1,199 @@
+"""The heads of a node: who signs them, from when on, and what hinders them.
+
+A TPM that is there at the start signs from the start; one that comes later is taken up with the
+next head. Either way a BOOT record says so first (docs/formats.md, "Payloads by kind").
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from swt3_agent.config import Config
+from swt3_agent.daemon.earlier_findings import count_earlier_findings
+from swt3_agent.daemon.node_tpm import NodeTpm
+from swt3_agent.daemon.start_records import boot_content, key_content, stated_key
+from swt3_agent.errors import AgentError, TpmError
+from swt3_agent.protocol.canonical import canonical_json
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.heads import HeadKeeper, HeadRecord
+from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.telemetry import Event, fields
+from swt3_agent.tpm.client import TpmIdentity
+
+logger = logging.getLogger(__name__)
+
+OWN_PROVENANCE = canonical_json({"listener": "agent"})
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLack:
+    """Why heads are not signed, and since when (UTC ms)."""
+
+    reason: Reason
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogNames:
+    """Whose log it is, which one, and the boot that runs now (docs/formats.md, "Checkpoint
+    note")."""
+
+    node_id: str
+    log_id: str
+    boot_id: str
+
+
+class NodeHeads:
+    """Makes the heads of one node, one at a time; any thread may ask.
+
+    ``identity`` is the TPM that signs, None as long as none was reached; ``lack`` says why heads
+    are unsigned or not made at all, None while they are signed. ``found`` is told every finding.
+    """
+
+    def __init__(
+        self,
+        node_tpm: NodeTpm,
+        journal: Journal,
+        catalogue: Catalogue,
+        names: LogNames,
+        *,
+        config: Callable[[], Config],
+        found: Callable[[Iterable[Reason]], None],
+    ) -> None:
+        self.identity: TpmIdentity | None = None
+        self.lack: HeadLack | None = None
+        self._node_tpm = node_tpm
+        self._journal = journal
+        self._catalogue = catalogue
+        self._names = names
+        self._config = config
+        self._found = found
+        self._lock = threading.Lock()  # over who signs, and one head at a time
+
+    @property
+    def latest(self) -> HeadRecord | None:
+        """The newest head, signed or not."""
+        return self._keeper.latest
+
+    def start(self, findings: Sequence[Reason]) -> None:
+        """Take up the chain of heads with the TPM that is to be had now, or with none; record the
+        start and what was found on the way, ``findings`` before it.
+
+        Raises JournalError where the log cannot go on.
+        """
+        identity = self._node_tpm.reach(at_once=True)
+        lack = self._node_tpm.lack
+        if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
+            findings = [*findings, Reason.of(lack)]
+        self._sign_with(identity, findings)
+
+    def reach_tpm(self) -> None:
+        """Ask now for a TPM that was not to be had so far: somebody waits for it.
+
+        Raises JournalError when it is there and that cannot be recorded.
+        """
+        with self._lock:
+            self._take_up_tpm(at_once=True)
+
+    def checkpoint(self, reason: str, *, covering: int | None = None) -> HeadRecord | None:
+        """Make a head over everything recorded so far, where there is something new.
+
+        ``covering``: a record that it must cover, because somebody waits for it. A TPM that was
+        not to be had so far is tried first. Raises as ``HeadKeeper.checkpoint``.
+        """
+        with self._lock:
+            try:
+                self._take_up_tpm(at_once=covering is not None)
+                head = self._keeper.checkpoint(reason, covering=covering)
+            except AgentError as error:
+                self._lacks(error)
+                raise
+            if head is not None:
+                self._found(head.findings)
+            if self.identity is None and self._node_tpm.lack is not None:
+                self._lacks(self._node_tpm.lack)
+            else:
+                self.lack = None
+            return head
+
+    def _take_up_tpm(self, *, at_once: bool) -> None:
+        """Sign with a TPM that was late at the start. Call it with the lock."""
+        if self.identity is not None:
+            return
+        identity = self._node_tpm.reach(at_once=at_once)
+        if identity is None:
+            return
+        self._catalogue.catch_up()  # the chain goes on from the last of the unsigned heads
+        self._sign_with(identity, [])
+        logger.info("a TPM signs from now on %s", fields(Event.TPM_BACK, tpm=identity.kind.value))
+
+    def _sign_with(self, identity: TpmIdentity | None, known: Sequence[Reason]) -> None:
+        """Take up the chain of heads with this TPM (None: unsigned) and record the start.
+
+        Changes nothing here where it fails, so that it can be done again.
+        """
+        keeper = HeadKeeper(
+            self._journal,
+            self._catalogue,
+            None if identity is None else self._node_tpm.handle,
+            node_id=self._names.node_id,
+            log_id=self._names.log_id,
+            boot_id=self._names.boot_id,
+            log_pcr=self._config().tpm.log_pcr,
+        )
+        findings = [*known, *keeper.recover()]
+        log_pcr = None
+        if identity is not None:
+            try:
+                log_pcr = self._read_log_pcr()
+            except TpmError as error:  # lost since it was reached
+                findings.append(Reason.of(error))
+        self._record_start(identity, log_pcr, findings)
+        stated = stated_key(self._journal, self._catalogue)
+        if identity is not None and identity.ak_public != stated:
+            self._append(Kind.KEY, key_content(identity))
+        self._keeper = keeper
+        self.identity = identity
+        self._found(findings)
+
+    def _read_log_pcr(self) -> dict[str, object] | None:
+        tpm = self._node_tpm.handle
+        if tpm is None:
+            return None
+        index = self._config().tpm.log_pcr
+        return {"index": index, "value": tpm.read_pcrs((index,))[index].hex()}
+
+    def _record_start(
+        self,
+        identity: TpmIdentity | None,
+        log_pcr: Mapping[str, object] | None,
+        findings: Sequence[Reason],
+    ) -> None:
+        """The BOOT record: who starts, on what, and what was found. The first names the log."""
+        names = self._names
+        content = boot_content(
+            self._config(),
+            boot_id=names.boot_id,
+            node_id=names.node_id,
+            log_id=names.log_id,
+            identity=identity,
+            log_pcr=log_pcr,
+            findings=findings,
+            earlier=count_earlier_findings(self._journal, self._catalogue, names.boot_id),
+        )
+        self._append(Kind.BOOT, content)
+
+    def _append(self, kind: Kind, content: Mapping[str, object]) -> None:
+        draft = Draft(kind, OWN_PROVENANCE, canonical_json(content))
+        self._journal.append([draft]).result()
+        self._catalogue.catch_up()
+
+    def _lacks(self, error: AgentError) -> None:
+        since_ms = time.time_ns() // 1_000_000
+        if self.lack is not None:
+            since_ms = self.lack.since_ms
+        self.lack = HeadLack(Reason.of(error), since_ms)
