@@ -5,22 +5,47 @@ from types import TracebackType
 
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.checkpoint import LOG_PCRS
+from swt3_agent.tcg.attest import GENERATED_MAGIC
 from swt3_agent.tpm.messages import (
     MAX_BODY,
+    MAX_MESSAGE,
+    MESSAGE_PART,
+    TEMPLATES,
+    Activate,
+    CertifyCounter,
     Challenge,
     ChallengeQuote,
     ClockInfo,
+    CounterState,
+    EndorsementKey,
     ExtendAndQuote,
+    IncrementCounter,
     Open,
+    OpenCounter,
+    PrepareSuccessor,
     QuoteHead,
     ReadClock,
+    ReadEndorsementKey,
     ReadPcrs,
+    Sign,
+    SignedAttest,
     SignedHead,
+    Successor,
     TpmIdentity,
 )
 from swt3_agent.tpm.supervisor import Supervisor
 
-__all__ = ["ChallengeQuote", "ClockInfo", "SignedHead", "Tpm", "TpmIdentity"]
+__all__ = [
+    "ChallengeQuote",
+    "ClockInfo",
+    "CounterState",
+    "EndorsementKey",
+    "SignedAttest",
+    "SignedHead",
+    "Successor",
+    "Tpm",
+    "TpmIdentity",
+]
 
 NONCE_SIZES = range(8, 32)  # 32 bytes belong to checkpoints (docs/formats.md, "Checkpoint note")
 
@@ -33,10 +58,11 @@ class Tpm:
     the next call starts another child, which loads the same attestation key from ``keys_dir``.
 
     Every call raises ``TpmError``: TPM_ABSENT, TPM_DENIED, TPM_BUSY or TPM_FAILED say which of
-    four things is wrong; TPM_STACK that the TPM software stack is not installed; TPM_KEY_UNUSABLE
-    that the attestation key belongs to another TPM, to a cleared one, or to another authValue, and
-    TPM_KEY_NOT_STORED that a new one could not be written; TPM_BANK that a PCR has no SHA-256
-    bank; TPM_LOG_PCR that the log PCR was extended by somebody else, or the TPM was reset.
+    four things is wrong; TPM_STACK that the TPM software stack is not installed; one of
+    ``key_faults.LOST_KEY_CODES`` why the attestation key cannot be used, TPM_KEY_UNREADABLE that
+    its files cannot be read, and TPM_KEY_NOT_STORED that a new one could not be written; TPM_BANK
+    that a PCR has no SHA-256 bank; TPM_LOG_PCR that the log PCR was extended by somebody else, or
+    the TPM was reset.
     """
 
     def __init__(
@@ -82,7 +108,8 @@ class Tpm:
         """Reach the TPM, load the attestation key, or create it where ``keys_dir`` has none and
         none is expected, and prove with a quote that it signs.
 
-        ``replace_ak`` retires the key that is there for a new one: the node must be enrolled
+        ``replace_ak`` makes a new key and signs with it in place of the one that is lost; it waits
+        in ``keys_dir`` as a successor does, until ``adopt_successor``. The node must be enrolled
         again. Opening an open handle tells the identity again.
         """
         return self._supervisor.open(replace_ak=replace_ak)
@@ -104,8 +131,9 @@ class Tpm:
         """Quote a note that has been extended already, from ``before``, as the last one."""
         return self._supervisor.call(QuoteHead(_checked_body(body), before), SignedHead)
 
-    def challenge(self, nonce: bytes) -> ChallengeQuote:
-        """Quote the PCRs over a challenger's nonce of 8 to 31 bytes, taken verbatim.
+    def challenge(self, nonce: bytes, *, also: tuple[int, ...] = ()) -> ChallengeQuote:
+        """Quote the PCRs, and those in ``also``, over a challenger's nonce of 8 to 31 bytes, taken
+        verbatim.
 
         Raises ``UsageError`` BAD_NONCE for any other length: 32 bytes belong to checkpoints.
         """
@@ -115,7 +143,90 @@ class Tpm:
                 f"a nonce of {len(nonce)} bytes",
                 remedy="give a nonce of 8 to 31 bytes (16 to 62 hex digits)",
             )
-        return self._supervisor.call(Challenge(bytes(nonce)), ChallengeQuote)
+        return self._supervisor.call(Challenge(bytes(nonce), tuple(also)), ChallengeQuote)
+
+    def endorsement_keys(self) -> tuple[EndorsementKey, ...]:
+        """The EKs that this TPM can derive, with their certificates where NV has them.
+
+        A hardware TPM may take many seconds to derive an RSA key; each key has its own deadline.
+        """
+        found = [
+            self._supervisor.call(ReadEndorsementKey(template), list[EndorsementKey])
+            for template in TEMPLATES
+        ]
+        return tuple(key for keys in found for key in keys)
+
+    def activate(self, template: str, credential: bytes, secret: bytes) -> bytes:
+        """TPM2_ActivateCredential for the AK under the EK of ``template``: the secret that somebody
+        encrypted to both. ``credential`` is the content of a TPM2B_ID_OBJECT, ``secret`` of a
+        TPM2B_ENCRYPTED_SECRET.
+
+        Raises TpmError TPM_CREDENTIAL where it was made for another TPM, another AK, or damaged.
+        """
+        request = Activate(template, bytes(credential), bytes(secret))
+        return self._supervisor.call(request, bytes)
+
+    def open_counter(self, index: int) -> CounterState:
+        """The counter in this NV index, defined and incremented once where there is none.
+
+        Raises TpmError: TPM_COUNTER_INDEX where something else lies there, TPM_COUNTER_AUTH where
+        it has another authValue than the AK, TPM_DENIED where only the owner may define one.
+        """
+        return self._supervisor.call(OpenCounter(index), CounterState)
+
+    def certify_counter(self, index: int, extra: bytes) -> SignedAttest:
+        """TPM2_NV_Certify of the counter's 8 bytes by the AK, ``extra`` being its qualifying data.
+
+        Raises as ``open_counter``; TPM_COUNTER_GONE where there is no such index.
+        """
+        return self._supervisor.call(CertifyCounter(index, bytes(extra)), SignedAttest)
+
+    def increment_counter(self, index: int) -> int:
+        """TPM2_NV_Increment; the new value. Raises as ``certify_counter``.
+
+        After an error it may have happened or not: ``open_counter`` tells the value. It is never
+        repeated unasked.
+        """
+        return self._supervisor.call(IncrementCounter(index), int)
+
+    def prepare_successor(self, log_id: str) -> Successor:
+        """Make a new AK and have the present one certify it (docs/formats.md, "Succession").
+
+        What is prepared waits in ``keys_dir``, so that preparing again gives the same.
+        """
+        return self._supervisor.call(PrepareSuccessor(log_id), Successor)
+
+    def adopt_successor(self) -> TpmIdentity:
+        """Sign with the prepared AK from now on; the old one stays in ``keys_dir`` until retired.
+
+        Raises TpmError TPM_NO_SUCCESSOR where none is prepared.
+        """
+        return self._supervisor.adopt()
+
+    def sign(self, message: bytes) -> bytes:
+        """The AK's DER ECDSA signature over SHA-256(message), which the TPM itself hashes: it signs
+        nothing that could pass for its own attestation.
+
+        Raises UsageError: SIGN_TCG_MAGIC for a message that begins as an attestation does,
+        SIGN_SIZE for one of more than 1 MiB.
+        """
+        message = bytes(message)
+        if message.startswith(GENERATED_MAGIC):
+            raise UsageError(
+                "SIGN_TCG_MAGIC",
+                "the message begins like a structure that only a TPM makes",
+                remedy="sign something else: no TPM signs this with an attestation key",
+            )
+        if len(message) > MAX_MESSAGE:
+            raise UsageError(
+                "SIGN_SIZE",
+                f"a message of {len(message)} bytes",
+                remedy=f"sign {MAX_MESSAGE} bytes at most, or a digest of them",
+            )
+        starts = range(0, max(len(message), 1), MESSAGE_PART)
+        parts = [message[start : start + MESSAGE_PART] for start in starts]
+        requests = [Sign(part, last=False) for part in parts[:-1]]
+        return self._supervisor.call(Sign(parts[-1], last=True), bytes, before=requests)
 
     def clock(self) -> ClockInfo:
         """The TPM's clock and reset counts, unsigned; a quote carries them signed."""

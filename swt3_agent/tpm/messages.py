@@ -16,6 +16,11 @@ from swt3_agent.protocol.evidence import RootOfTrust
 
 MAX_FRAME = 64 * 1024
 MAX_BODY = 16 * 1024
+MAX_MESSAGE = 1024 * 1024
+MESSAGE_PART = 32 * 1024
+
+TEMPLATES = ("rsa2048", "ecc256", "ecc384")
+"""Endorsement keys: L-1, L-2 and H-3 of the TCG EK Credential Profile."""
 
 _HEADER = struct.Struct(">I")
 
@@ -70,6 +75,48 @@ class ClockInfo:
     safe: bool
 
 
+@dataclass(frozen=True, slots=True)
+class EndorsementKey:
+    """An EK as the TPM derives it from its seed (TCG EK Credential Profile for TPM 2.0).
+
+    ``template`` is one of ``TEMPLATES``; ``public`` a TPMT_PUBLIC; ``certificate`` the DER that
+    lies in the NV index ``certificate_index``, without padding; both None where there is none.
+    """
+
+    template: str
+    public: bytes
+    certificate: bytes | None
+    certificate_index: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CounterState:
+    """The log's counter: ``public`` is a TPMS_NV_PUBLIC. ``defined`` says that the index is new,
+    so that its value need not follow an earlier one: it stays so until ``increment_counter``."""
+
+    index: int
+    public: bytes
+    value: int
+    defined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignedAttest:
+    """TPMS_ATTEST and the AK's signature over it, DER ECDSA."""
+
+    attest: bytes
+    signature_der: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Successor:
+    """A new AK (TPMT_PUBLIC), and the old one's TPM2_Certify of it."""
+
+    ak_public: bytes
+    attest: bytes
+    signature_der: bytes
+
+
 class Open(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """First of all requests. ``expected_ak`` is the TPMT_PUBLIC that must be found (empty: any,
     and one is created where there is none); ``replace_ak`` retires the key that is there."""
@@ -97,13 +144,67 @@ class QuoteHead(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=Tru
 
 class Challenge(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     nonce: bytes
+    also: tuple[int, ...] = ()
 
 
 class ReadClock(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     pass
 
 
-Request: TypeAlias = Open | ReadPcrs | ExtendAndQuote | QuoteHead | Challenge | ReadClock
+class ReadEndorsementKey(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    template: str
+
+
+class Activate(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    template: str
+    credential: bytes
+    secret: bytes
+
+
+class OpenCounter(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    index: int
+
+
+class CertifyCounter(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    index: int
+    extra: bytes
+
+
+class IncrementCounter(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    index: int
+
+
+class PrepareSuccessor(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    log_id: str
+
+
+class AdoptSuccessor(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    pass
+
+
+class Sign(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
+    """One part of a message; ``last`` asks for the signature over all parts since the last one."""
+
+    part: bytes
+    last: bool
+
+
+Request: TypeAlias = (
+    Open
+    | ReadPcrs
+    | ExtendAndQuote
+    | QuoteHead
+    | Challenge
+    | ReadClock
+    | ReadEndorsementKey
+    | Activate
+    | OpenCounter
+    | CertifyCounter
+    | IncrementCounter
+    | PrepareSuccessor
+    | AdoptSuccessor
+    | Sign
+)
 
 
 class Done(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):

@@ -85,6 +85,8 @@ class Owner:
                     return self.challenge(nonce)
                 case ReadClock():
                     return self.clock()
+                case _:
+                    raise TpmError("TPM_FAILED", "not answered yet", remedy="none")
         except TSS2_Exception as error:
             raise explain(error) from error
         except FormatError as error:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -12,7 +12,7 @@ import msgspec
 from swt3_agent.errors import TpmError
 from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.child import Child
-from swt3_agent.tpm.messages import Open, Request, TpmIdentity
+from swt3_agent.tpm.messages import AdoptSuccessor, Open, Request, TpmIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -48,10 +48,25 @@ class Supervisor:
             assert self._identity is not None  # noqa: S101  # a ready child has told it
             return self._identity
 
-    def call(self, request: Request, result: type[Result]) -> Result:
-        """The answer to ``request``, of the type that belongs to it."""
+    def call(
+        self, request: Request, result: type[Result], *, before: Sequence[Request] = ()
+    ) -> Result:
+        """The answer to ``request``, of the type that belongs to it.
+
+        ``before``: its earlier parts, in one turn with it; their answers say nothing.
+        """
         with self._turn() as deadline:
-            return self._ready_child(deadline).ask(request, result, deadline)
+            child = self._ready_child(deadline)
+            for part in before:
+                child.ask(part, type(None), deadline)
+            return child.ask(request, result, deadline)
+
+    def adopt(self) -> TpmIdentity:
+        """Have the prepared key sign from now on, in this child and all later ones."""
+        with self._turn() as deadline:
+            child = self._ready_child(deadline)
+            self._identity = child.ask(AdoptSuccessor(), TpmIdentity, deadline)
+            return self._identity
 
     def close(self) -> None:
         """End the child; whoever waits for a turn is refused."""
