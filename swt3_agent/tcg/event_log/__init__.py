@@ -1,0 +1,12 @@
+"""TCG boot event logs: what firmware and boot loaders say they extended the PCRs with.
+
+A log is a claim by whoever hands it over. It counts as far as its replay equals quoted registers,
+and beyond the digests only where an event's data has the digest that was extended
+(docs/formats.md, "Measured boot").
+"""
+
+from swt3_agent.tcg.event_log.events import Event, EventType
+from swt3_agent.tcg.event_log.log import EventLog
+from swt3_agent.tcg.event_log.parse import MAX_EVENTS, MAX_LOG, parse_event_log
+
+__all__ = ["MAX_EVENTS", "MAX_LOG", "Event", "EventLog", "EventType", "parse_event_log"]
