@@ -67,7 +67,13 @@ def prove(node: Node, record: str, hide_provenance: bool) -> dict[str, Any]:
     if len(records) > 1:
         return {"records": records, "proof": None}
     node.checkpoint("prove", covering=records[0])
-    proof = build_proof(node.journal, node.catalogue, records[0], hide_provenance=hide_provenance)
+    proof = build_proof(
+        node.journal,
+        node.catalogue,
+        records[0],
+        hide_provenance=hide_provenance,
+        with_previous=True,
+    )
     return {
         "records": records,
         "proof": encode_proof(proof).decode(),

@@ -1,7 +1,8 @@
 """Proofs: one record, its place in the log, and the head that covers it (docs/formats.md, "Proof").
 
 A proof file is the RFC 8785 form of one JSON object and a newline. It has that one spelling, so
-that no byte of it can change without being noticed.
+that no byte of it can change without being noticed. Version 2 adds what version 1 cannot say: the
+head before the record, and the keys that led from the enrolled one to the one that signed.
 """
 
 from collections.abc import Mapping
@@ -14,14 +15,16 @@ from msgspec import Meta
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.log_tree import leaf_from_digests, salted_digest
-from swt3_agent.protocol.note import decode_base64, encode_base64
+from swt3_agent.protocol.note import MAX_NOTE, decode_base64, encode_base64
 
 PROOF_FORMAT = "swt3-agent/proof/1"
+PROOF_FORMAT_2 = "swt3-agent/proof/2"
 MAX_PROOF = 12 * 1024 * 1024
 """Bytes: the largest record in Base 64, and room for the rest."""
 
 _MAX_DEPTH = 4
 _MAX_PATH = 64
+_MAX_CONSISTENCY = 130
 _MAX_SAFE_INTEGER = 2**53 - 1
 
 _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
@@ -78,12 +81,25 @@ class QuoteContext:
 
 
 @dataclass(frozen=True, slots=True)
+class PreviousHead:
+    """A signed head that does not cover the record yet.
+
+    ``consistency`` leads from its tree to that of the proof's head: the same log, grown.
+    """
+
+    note: bytes
+    quote: QuoteContext
+    consistency: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Proof:
     """That ``record`` is in log ``log_id`` of node ``node_id``.
 
     ``inclusion`` leads from its leaf to the root in ``note``, the checkpoint as it was signed, or
     its text alone where nobody signed it; then ``quote`` is None. ``tenant`` is a hint for checking
-    a fingerprint where provenance is withheld; the log does not vouch for it.
+    a fingerprint where provenance is withheld; the log does not vouch for it. ``previous`` is the
+    newest signed head before the record.
     """
 
     node_id: str
@@ -93,6 +109,7 @@ class Proof:
     note: bytes
     quote: QuoteContext | None
     tenant: str | None = None
+    previous: PreviousHead | None = None
 
 
 class _WireRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -123,30 +140,38 @@ class _WireProof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_d
     tenant: Annotated[str, Meta(min_length=1, max_length=256)] | None = None
 
 
+class _WirePrevious(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    checkpoint: Annotated[str, Meta(max_length=MAX_NOTE)]
+    consistency: Annotated[list[_Hash], Meta(max_length=_MAX_CONSISTENCY)]
+    quote: _WireQuote
+
+
+class _WireProof2(_WireProof, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    previous: _WirePrevious | None = None
+
+
+_ONLY_IN_2 = frozenset({"previous"})
+
+
 def encode_proof(proof: Proof) -> bytes:
-    """The proof file. The same proof always gives the same bytes."""
-    record = proof.record
-    provenance = record.provenance
-    shown = provenance if isinstance(provenance, Salted) else None
-    wire = _WireProof(
-        format=PROOF_FORMAT,
+    """The proof file. The same proof always gives the same bytes: version 1 where nothing is in it
+    that takes version 2."""
+    more = proof.previous is not None
+    common = _WireProof(
+        format=PROOF_FORMAT_2 if more else PROOF_FORMAT,
         node_id=proof.node_id,
         log_id=proof.log_id,
-        record=_WireRecord(
-            seq=record.seq,
-            leaf=record.leaf.hex(),
-            payload=encode_base64(record.payload.content),
-            salt_p=record.payload.salt.hex(),
-            provenance=encode_base64(shown.content) if shown else None,
-            salt_v=shown.salt.hex() if shown else None,
-            provenance_digest=provenance.hex() if isinstance(provenance, bytes) else None,
-        ),
+        record=_wire_record(proof.record),
         inclusion=[node.hex() for node in proof.inclusion],
         checkpoint=proof.note.decode(),
         quote=None if proof.quote is None else _wire_quote(proof.quote),
         tenant=proof.tenant,
     )
-    return _encode(wire)
+    if not more:
+        return _encode(common)
+    members = msgspec.structs.asdict(common)
+    previous = None if proof.previous is None else _wire_previous(proof.previous)
+    return _encode(_WireProof2(**members, previous=previous))
 
 
 def decode_proof(data: bytes) -> Proof:
@@ -162,22 +187,31 @@ def decode_proof(data: bytes) -> Proof:
     except FormatError as error:
         raise _parse_error(error.code, error.message) from None
     claimed = tree.get("format") if isinstance(tree, dict) else None
-    if claimed != PROOF_FORMAT:
+    wire_type = _wire_type(claimed, tree)
+    if wire_type is None:
         named = f"format {claimed[:40]!a}" if isinstance(claimed, str) else "no format"
         raise FormatError(
             "PARSE_FORMAT_UNKNOWN",
             f"the file names {named}, so that it cannot be read as a proof",
-            remedy=f"give a file made by `swt3-agent prove`, whose format is {PROOF_FORMAT},"
-            " or a verifier that knows the format",
+            remedy=f"give a file made by `swt3-agent prove`, whose format is {PROOF_FORMAT} or"
+            f" {PROOF_FORMAT_2}, or a verifier that knows the format",
         )
     try:
-        wire = msgspec.convert(tree, _WireProof)
-        proof = _from_wire(wire)
+        proof = _from_wire(msgspec.convert(tree, wire_type))
     except (msgspec.ValidationError, ValueError) as error:
         raise _parse_error("FIELD", f"a field of the proof is wrong: {str(error)[:200]}") from None
-    if _encode(wire) != data:
+    if encode_proof(proof) != data:
         raise _parse_error("NOT_CANONICAL", "the file is not the canonical spelling of its proof")
     return proof
+
+
+def _wire_type(claimed: object, tree: object) -> type[_WireProof] | None:
+    if claimed == PROOF_FORMAT:
+        return _WireProof
+    # Version 2 is written for what only it can say: without that the file is none that was made.
+    if claimed == PROOF_FORMAT_2 and isinstance(tree, dict) and _ONLY_IN_2 & tree.keys():
+        return _WireProof2
+    return None
 
 
 def _from_wire(wire: _WireProof) -> Proof:
@@ -203,6 +237,39 @@ def _from_wire(wire: _WireProof) -> Proof:
         note=wire.checkpoint.encode(),
         quote=None if wire.quote is None else _quote_from_wire(wire.quote),
         tenant=wire.tenant,
+        previous=_previous_from_wire(wire.previous) if isinstance(wire, _WireProof2) else None,
+    )
+
+
+def _previous_from_wire(wire: _WirePrevious | None) -> PreviousHead | None:
+    if wire is None:
+        return None
+    return PreviousHead(
+        note=wire.checkpoint.encode(),
+        quote=_quote_from_wire(wire.quote),
+        consistency=tuple(map(bytes.fromhex, wire.consistency)),
+    )
+
+
+def _wire_record(record: ProvenRecord) -> _WireRecord:
+    provenance = record.provenance
+    shown = provenance if isinstance(provenance, Salted) else None
+    return _WireRecord(
+        seq=record.seq,
+        leaf=record.leaf.hex(),
+        payload=encode_base64(record.payload.content),
+        salt_p=record.payload.salt.hex(),
+        provenance=encode_base64(shown.content) if shown else None,
+        salt_v=shown.salt.hex() if shown else None,
+        provenance_digest=provenance.hex() if isinstance(provenance, bytes) else None,
+    )
+
+
+def _wire_previous(previous: PreviousHead) -> _WirePrevious:
+    return _WirePrevious(
+        checkpoint=previous.note.decode(),
+        consistency=[node.hex() for node in previous.consistency],
+        quote=_wire_quote(previous.quote),
     )
 
 

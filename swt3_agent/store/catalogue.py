@@ -150,15 +150,17 @@ class Catalogue:
         heads = [HeadEntry(note, size, quote) for note, (size, quote) in entries.items()]
         return heads if newest is None else heads[-newest:]
 
-    def last_signed_head(self) -> HeadEntry | None:
-        """The newest checkpoint that has a quote; None where there is none."""
+    def last_signed_head(self, of_at_most: int | None = None) -> HeadEntry | None:
+        """The newest checkpoint that has a quote, and covers no more than so many records; None
+        where there is none."""
         self.catch_up()
+        most = MAX_INTEGER if of_at_most is None else of_at_most
         with self._lock, _failing():
             for index in reversed(self._in_memory()):
-                if index.quotes:
-                    note, quote = index.quotes[-1]
-                    return HeadEntry(note, self._size_of(note), quote)
-            row = self._file.last_signed_head()
+                for note, quote in reversed(index.quotes):
+                    if (size := self._size_of(note)) <= most:
+                        return HeadEntry(note, size, quote)
+            row = self._file.last_signed_head(most)
         return None if row is None else HeadEntry(*row)
 
     def last_of_kind(self, kind: Kind) -> int | None:

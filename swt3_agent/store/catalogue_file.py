@@ -232,10 +232,12 @@ class CatalogueFile:
         ).fetchall()
         return rows[::-1]
 
-    def last_signed_head(self) -> tuple[int, int, int] | None:
-        """Note, size and quote of the newest head that has a quote."""
+    def last_signed_head(self, most: int) -> tuple[int, int, int] | None:
+        """Note, size and quote of the newest head of at most ``most`` records that has a quote."""
         row: tuple[int, int, int] | None = self._reader.execute(
-            "SELECT note, size, quote FROM heads WHERE quote IS NOT NULL ORDER BY note DESC LIMIT 1"
+            "SELECT note, size, quote FROM heads WHERE quote IS NOT NULL AND size <= ?"
+            " ORDER BY note DESC LIMIT 1",
+            (most,),
         ).fetchone()
         return row
 

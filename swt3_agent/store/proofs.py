@@ -7,7 +7,7 @@ import msgspec
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
 from swt3_agent.protocol.log_tree import leaf_hash, salted_digest
-from swt3_agent.protocol.proof import Proof, ProvenRecord, QuoteContext, Salted
+from swt3_agent.protocol.proof import PreviousHead, Proof, ProvenRecord, QuoteContext, Salted
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.head_records import HeadQuote, HeadRecord, read_head
@@ -24,12 +24,18 @@ class _Tenant(msgspec.Struct):
 
 
 def build_proof(
-    journal: Journal, catalogue: Catalogue, seq: int, *, hide_provenance: bool = False
+    journal: Journal,
+    catalogue: Catalogue,
+    seq: int,
+    *,
+    hide_provenance: bool = False,
+    with_previous: bool = False,
 ) -> Proof:
     """Prove record ``seq`` by the newest signed head that covers it, else by an unsigned one.
 
     ``hide_provenance`` proves the payload without showing who sent it; only the tenant is told,
-    without which nobody could check a fingerprint.
+    without which nobody could check a fingerprint. ``with_previous`` shows the newest signed head
+    before the record too, where there is one.
 
     Raises JournalError: ``NO_SUCH_RECORD``, ``NO_HEAD`` (no head covers it yet), ``AK_UNKNOWN``,
     and what reading the journal raises.
@@ -42,6 +48,9 @@ def build_proof(
     if hide_provenance:
         provenance = salted_digest(salt_v, record.provenance)
         tenant = msgspec.json.decode(record.provenance, type=_Tenant).tenant
+    previous = None
+    if with_previous and head.signed:
+        previous = _previous_head(journal, catalogue, seq, head.note.size)
     return Proof(
         node_id=head.note.node_id,
         log_id=head.note.log_id,
@@ -55,6 +64,23 @@ def build_proof(
         note=head.checkpoint,
         quote=None if head.quote is None else _quote_context(journal, catalogue, head, head.quote),
         tenant=tenant,
+        previous=previous,
+    )
+
+
+def _previous_head(
+    journal: Journal, catalogue: Catalogue, seq: int, size: int
+) -> PreviousHead | None:
+    """The newest signed head that does not cover ``seq``, and how its log grew to ``size``."""
+    entry = catalogue.last_signed_head(of_at_most=seq)
+    if entry is None or entry.size == 0:
+        return None
+    head = read_head(journal, entry)
+    assert head.quote is not None  # noqa: S101  it was looked for
+    return PreviousHead(
+        note=head.checkpoint,
+        quote=_quote_context(journal, catalogue, head, head.quote),
+        consistency=tuple(journal.consistency(entry.size, size)),
     )
 
 

@@ -9,6 +9,7 @@ from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.verify import content
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.earlier import EarlierHead, interval_of
 from swt3_agent.verify.limits import limits
 from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.report import HeadInfo, Outcome, RecordInfo, Report
@@ -21,6 +22,7 @@ class Examination(Course):
     proof: Proof | None = None
     head: SignedNote | None = None
     quote: VerifiedQuote | None = None
+    previous: EarlierHead | None = None
     statement: TrustStatement | None = None
     trusted: str = "nobody"
 
@@ -38,13 +40,14 @@ class Examination(Course):
 
     def _report(self, outcome: Outcome, code: str, reason: str, remedy: str) -> Report:
         proof, head = self.proof, self.head
-        record_info = head_info = None
+        record_info = head_info = interval = None
         unproven: tuple[str, ...] = ()
         if proof is not None and head is not None and outcome is not Outcome.FALSE:
             record_info = _record_info(proof)
             head_info = _head_info(head, self.quote)
             attest = self.quote.attest if self.quote else None
-            unproven = tuple(limits(proof, head.note, attest, self.statement))
+            interval = interval_of(self.previous, head, self.quote)
+            unproven = tuple(limits(proof, head.note, attest, self.statement, interval))
         return Report(
             outcome=outcome,
             code=code,
@@ -56,6 +59,8 @@ class Examination(Course):
             not_proven=unproven,
             record=record_info,
             head=head_info,
+            interval=interval,
+            statement=self.statement,
         )
 
     def _root_of_trust(self) -> RootOfTrust:

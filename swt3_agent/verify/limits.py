@@ -8,6 +8,7 @@ from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.content import payload_json, provenance_json
+from swt3_agent.verify.earlier import Interval
 
 _WORD_OF = {
     RootOfTrust.TPM.value: "the content rests on a quote that this proof does not repeat",
@@ -20,7 +21,11 @@ _WORD_OF = {
 
 
 def limits(
-    proof: Proof, note: CheckpointNote, attest: Attest | None, statement: TrustStatement | None
+    proof: Proof,
+    note: CheckpointNote,
+    attest: Attest | None,
+    statement: TrustStatement | None,
+    interval: Interval,
 ) -> Iterator[str]:
     """Sentences on what a reader must not conclude from this proof."""
     yield "That the record is true: root could lie to the agent before it was recorded."
@@ -30,11 +35,25 @@ def limits(
         f"That it was {note.utc_ms} ms UTC when the head was made: that is the node's own clock."
         " The record is older than the head."
     )
+    yield from _about_interval(interval)
     yield from _about_head(note, attest)
     if attest is None:
         yield "Who made this log: nobody signed its head."
     else:
         yield from _about_signer(statement)
+
+
+def _about_interval(interval: Interval) -> Iterator[str]:
+    if interval.not_before_ms is not None:
+        yield (
+            "That what the record tells happened after the earlier head: only the record came into"
+            " the log after it."
+        )
+    if interval.step_ms:
+        yield (
+            f"That the node's clock can be believed between the two heads: it was set by"
+            f" {interval.step_ms} ms against the TPM's."
+        )
 
 
 def _about_content(provenance: Mapping[str, object] | None, payload: object) -> Iterator[str]:

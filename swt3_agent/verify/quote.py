@@ -15,7 +15,7 @@ from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
-from swt3_agent.tcg.public import EccPublic
+from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,21 @@ class VerifiedQuote:
     ak: EccPublic
     attest: Attest
     context: QuoteContext
+
+
+def verify_quote(head: SignedNote, context: QuoteContext) -> VerifiedQuote:
+    """All checks of this module, and whether the key is an attestation key at all.
+
+    Raises FormatError as they do, ``PUBLIC_*`` and ``AK_*``.
+    """
+    ak = parse_tpmt(context.ak_public)
+    signature = signature_under(head, ak)
+    check_signature(signature, ak)
+    attest, quoted = check_attest(signature.attest, head.body)
+    check_pcrs(quoted, context)
+    check_log_pcr(context, head.body)
+    check_ak(ak)
+    return VerifiedQuote(ak, attest, context)
 
 
 def signature_under(head: SignedNote, ak: EccPublic) -> QuoteSignature:

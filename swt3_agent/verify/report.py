@@ -3,10 +3,13 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.note import encode_base64
+from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.verify.earlier import Interval
 
 SCHEMA = "swt3-agent/verify/1"
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
@@ -128,6 +131,8 @@ class Report(Verification):
 
     record: RecordInfo | None = None
     head: HeadInfo | None = None
+    interval: Interval | None = None
+    statement: TrustStatement | None = None
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""
@@ -135,6 +140,7 @@ class Report(Verification):
             **self.summary_json(),
             "record": self.record and _record_json(self.record),
             "head": self.head and head_json(self.head),
+            "interval": self.interval and interval_json(self.interval),
             "not_proven": list(self.not_proven),
         }
 
@@ -146,6 +152,8 @@ class Report(Verification):
             lines += _record_lines(self.record)
         if self.head is not None:
             lines += _head_lines(self.head)
+        if self.interval is not None:
+            lines.append(_interval_line(self.interval))
         lines += [f"  root        {self.root_of_trust.value}", *self.basis_lines()]
         return "\n".join(map(printable, lines))
 
@@ -178,6 +186,36 @@ def head_json(head: HeadInfo) -> dict[str, object]:
         "tpm_restarts": head.tpm_restarts,
         "pcrs": head.pcrs and {str(index): value.hex() for index, value in head.pcrs.items()},
     }
+
+
+def interval_json(interval: Interval) -> dict[str, object]:
+    """``interval`` of a report."""
+    return {
+        "not_before_ms": interval.not_before_ms,
+        "not_after_ms": interval.not_after_ms,
+        "tpm_elapsed_ms": interval.elapsed_ms,
+        "clock_step_ms": interval.step_ms,
+    }
+
+
+def _interval_line(interval: Interval) -> str:
+    after, before = map(utc_text, (interval.not_before_ms, interval.not_after_ms))
+    line = f"  recorded    after {after}" if interval.not_before_ms is not None else "  recorded   "
+    line += f" before {before}, by the node's clock"
+    if interval.elapsed_ms is not None:
+        line += f"; {interval.elapsed_ms / 1000:g} s on the TPM's"
+    return line
+
+
+def utc_text(utc_ms: int | None) -> str:
+    """A time as a reader says it; a stranger may write any number."""
+    if utc_ms is None:
+        return "unknown"
+    try:
+        moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        return f"{utc_ms} ms"
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def _record_lines(record: RecordInfo) -> list[str]:

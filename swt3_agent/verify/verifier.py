@@ -11,7 +11,7 @@ from swt3_agent.protocol.log_tree import verify_inclusion
 from swt3_agent.protocol.proof import Proof, decode_proof
 from swt3_agent.protocol.trust import TpmKind
 from swt3_agent.tcg.public import check_ak, parse_tpmt
-from swt3_agent.verify import anchoring, content, quote
+from swt3_agent.verify import anchoring, content, earlier, quote
 from swt3_agent.verify.examination import Examination
 from swt3_agent.verify.report import Report
 
@@ -39,6 +39,7 @@ def verify_proof(
         proof, head = _read(examination, data)
         _examine_place(examination, proof, head.note)
         _examine_quote(examination, proof, head)
+        _examine_previous(examination, proof, head)
         _examine_content(examination, proof)
         _examine_time(examination, head.note, now_ms)
         _examine_signer(examination, head.note, trust)
@@ -125,6 +126,18 @@ def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> 
     check_ak(ak)
     examination.passed(f"restricted, fixed to its TPM; Name {ak.name().hex()}")
     examination.quote = quote.VerifiedQuote(ak, attest, context)
+
+
+def _examine_previous(examination: Examination, proof: Proof, head: SignedNote) -> None:
+    """The head before the record is of the same log, was quoted before, and does not cover it."""
+    previous, covering = proof.previous, examination.quote
+    if previous is None:
+        return
+    examination.begin("previous")
+    examination.previous = earlier.check_previous(previous, proof.record.seq, head, covering)
+    examination.passed(
+        f"the log had {examination.previous.head.note.size} records at an earlier head, and grew"
+    )
 
 
 def _examine_content(examination: Examination, proof: Proof) -> None:

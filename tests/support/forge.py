@@ -18,8 +18,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from swt3_agent.protocol.checkpoint import CheckpointNote, signed_note
 from swt3_agent.protocol.fingerprint import mint_fingerprint
-from swt3_agent.protocol.log_tree import inclusion_path, leaf_hashes, salts, tree_root
-from swt3_agent.protocol.proof import Proof, ProvenRecord, QuoteContext, Salted
+from swt3_agent.protocol.log_tree import (
+    consistency_path,
+    inclusion_path,
+    leaf_hashes,
+    salts,
+    tree_root,
+)
+from swt3_agent.protocol.proof import PreviousHead, Proof, ProvenRecord, QuoteContext, Salted
 from swt3_agent.protocol.trust import Floors, TpmKind, TrustStatement
 from swt3_agent.verify import enroller_public_key, sign_trust
 
@@ -179,6 +185,21 @@ class PaperNode:
             quote=QuoteContext(self.public, self.log_pcr, self.before, self.pcrs(body)),
             tenant=tenant,
         )
+
+    def head_before(self, size: int, **changes: object) -> PreviousHead:
+        """An honest head of the first ``size`` records, made half a second before this one."""
+        node = replace(
+            self,
+            records=self.records[:size],
+            utc_ms=self.utc_ms - 500,
+            quote=replace(self.quote, clock_ms=self.quote.clock_ms - 500),
+        )
+        node = replace(node, **changes)  # type: ignore[arg-type]  # a test names its own fields
+        context = QuoteContext(
+            node.public, node.log_pcr, node.before, node.pcrs(node.note().body())
+        )
+        path = tuple(consistency_path(self.leaves(), size))
+        return PreviousHead(node.signed_note(), context, path)
 
     def unsigned_proof(self, seq: int) -> Proof:
         """The proof of a node without TPM."""

@@ -7,7 +7,7 @@ import pytest
 
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
-from swt3_agent.protocol.log_tree import verify_inclusion
+from swt3_agent.protocol.log_tree import verify_consistency, verify_inclusion
 from swt3_agent.protocol.proof import Proof, Salted, decode_proof, encode_proof
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.proofs import build_proof
@@ -99,3 +99,39 @@ def test_a_head_of_a_key_that_the_log_does_not_know_is_not_offered(node: Node) -
     with pytest.raises(JournalError) as refused:
         build_proof(agent.journal, agent.catalogue, 0)
     assert refused.value.code == "AK_UNKNOWN"
+
+
+def test_the_newest_head_before_the_record_is_shown_where_asked_for(node: Node) -> None:
+    agent = with_key(node.start(FakeTpm()))
+    first, second = make(agent), make(agent)
+    seq = append(agent.journal, "the record")
+    third = make(agent)
+    proof = build_proof(agent.journal, agent.catalogue, seq, with_previous=True)
+    assert_proves(proof, agent, seq)
+    assert (proof.note, build_proof(agent.journal, agent.catalogue, seq).previous) == (
+        third.checkpoint,
+        None,
+    )
+    assert proof.previous is not None
+    assert proof.previous.note == second.checkpoint
+    assert second.note.size <= seq
+    between = build_proof(
+        agent.journal, agent.catalogue, second.note.size - 1, with_previous=True
+    ).previous
+    assert between is not None
+    assert between.note == first.checkpoint
+    assert verify_consistency(
+        second.note.size,
+        third.note.size,
+        second.note.root,
+        third.note.root,
+        proof.previous.consistency,
+    )
+
+
+def test_before_the_first_head_there_is_none(node: Node) -> None:
+    agent = with_key(node.start(FakeTpm()))
+    head = make(agent)
+    proof = build_proof(agent.journal, agent.catalogue, head.note.size - 1, with_previous=True)
+    assert proof.previous is None
+    assert b"proof/1" in encode_proof(proof)

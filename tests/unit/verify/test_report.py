@@ -51,6 +51,7 @@ def test_the_json_form_is_pinned() -> None:
         "checks",
         "record",
         "head",
+        "interval",
         "not_proven",
     ]
     assert tree["schema"] == "swt3-agent/verify/1"
