@@ -58,6 +58,7 @@ AT_RESTART = {
     "custody",
     "http",
     "ops",
+    "probe",
 }
 
 
