@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 
@@ -46,7 +47,7 @@ def count_earlier_findings(journal: Journal, catalogue: Catalogue, boot_id: str)
             if head.quote_seq is not None and head.quote_seq > seq:
                 provenance = journal.read(head.quote_seq).provenance
                 counts.update(msgspec.json.decode(provenance, type=_QuoteProvenance).findings)
-    except msgspec.MsgspecError:  # `fsck` says what is wrong with it
+    except MALFORMED:  # `fsck` says what is wrong with it
         return {}
     return dict(counts)
 

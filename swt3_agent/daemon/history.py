@@ -16,6 +16,7 @@ from swt3_agent.daemon.stopped import stopped_log
 from swt3_agent.errors import JournalError, UsageError
 from swt3_agent.protocol.history import SUBJECTS, States, Timeline, together
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Journal
@@ -179,7 +180,7 @@ class _History:
             try:
                 judged = msgspec.json.decode(record.provenance, type=_MintedProvenance)
                 anchor = msgspec.json.decode(record.payload, type=_MintedPayload)
-            except msgspec.MsgspecError:
+            except MALFORMED:
                 continue
             if judged.evidence != evidence:
                 evidence, place = judged.evidence, {}

@@ -25,6 +25,7 @@ from swt3_agent.daemon.times import iso_time
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.fingerprint import content_hash
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.receipt_records import read_receipts
 from swt3_agent.telemetry import Event, fields
@@ -139,7 +140,7 @@ class JsonLines:
                 told = fields(Event.OUTPUT_CLOSED, why=error.strerror)
                 logger.warning("no more lines on standard output %s", told)
                 return
-            except (AgentError, msgspec.MsgspecError) as error:
+            except (AgentError, *MALFORMED) as error:
                 logger.warning("a line was not printed %s", fields(Event.LINE_LOST, why=error))
 
     def _lines(self, item: tuple[Kind, int] | bytes) -> list[bytes]:

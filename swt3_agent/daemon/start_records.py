@@ -10,6 +10,7 @@ from swt3_agent.config import Config
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 from swt3_agent.tcg.public import parse_public
@@ -32,7 +33,7 @@ def stated_log_id(journal: Journal) -> str:
     """The name that the first record gives the log. Raises JournalError where it gives none."""
     try:
         return msgspec.json.decode(journal.read(0).payload, type=_LogName).log_id
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise _damaged(0, f"does not name the log: {error}") from error
 
 
@@ -46,7 +47,7 @@ def stated_key(journal: Journal, catalogue: Catalogue) -> bytes:
         return b""
     try:
         return msgspec.json.decode(journal.read(seq).payload, type=_NamedKey).ak_public
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise _damaged(seq, f"names no attestation key: {error}") from error
 
 

@@ -26,7 +26,7 @@ from swt3_agent.protocol.fingerprint import (
 )
 from swt3_agent.protocol.operational import LONGEST_SIGNATURE, MOST_REFERENCES, PATTERNS
 from swt3_agent.protocol.payload import HEX_FIELDS, LOWER_HEX, Witness
-from swt3_agent.protocol.strict_json import MAX_DEPTH
+from swt3_agent.protocol.strict_json import MALFORMED, MAX_DEPTH
 
 _CONTEXT_THROUGH = KEPT_THROUGH["ai_context"]
 _CONTAINERS = frozenset({dict, list})
@@ -93,7 +93,7 @@ def _decode_kept(
             return _decode_kept(payloads, colons, highest)
         if _encode(witnesses).count(b":") != colons:
             return None
-    except (msgspec.MsgspecError, RecursionError):
+    except MALFORMED:
         return None
     texts = "".join(filter(None, chain.from_iterable(map(shape.hex_texts, witnesses))))
     if texts.encode().translate(None, _LOWER_HEX):

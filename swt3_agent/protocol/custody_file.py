@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.custodian import CustodianKey, Recipient
 from swt3_agent.protocol.custody import SECRET_SIZE, CustodyEntry, commitment
+from swt3_agent.protocol.strict_json import MALFORMED
 
 MAGIC = b"swt3-custody/1\n"
 DATA_KEY_SIZE = 32
@@ -141,7 +142,7 @@ def read_header(header: bytes) -> Header:
     """Raises FormatError ``CUSTODY_HEADER``."""
     try:
         parsed: Header = msgspec.json.decode(header, type=Header)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise _damaged("HEADER", f"the header is not one of a custody file: {error}") from error
     return parsed
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.strict_json import MALFORMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def parse_gap(payload: bytes) -> Gap:
     """The gap in a record's payload. Raises FormatError ``GAP_RECORD``."""
     try:
         read = msgspec.json.decode(payload, type=_Payload)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(
             "GAP_RECORD", f"not a gap record: {error}", remedy="run `swt3-agent fsck`"
         ) from None

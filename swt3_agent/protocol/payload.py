@@ -16,6 +16,7 @@ import msgspec
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER, check_procedure
+from swt3_agent.protocol.strict_json import MALFORMED
 
 MAX_HASH_CHARS = 64
 
@@ -109,7 +110,7 @@ def decode_witness(raw: bytes) -> Witness:
         witness = _decode(raw)
         if not raw.isascii():
             raw.decode()  # the decoder skips the values of unknown keys without looking
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except MALFORMED as error:
         raise _undecodable(error) from error
     _check_procedure(witness.procedure_id)
     if witness.anchor_epoch != witness.fingerprint_timestamp_ms // 1000:

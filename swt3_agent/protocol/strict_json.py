@@ -15,6 +15,10 @@ from swt3_agent.errors import FormatError
 MAX_DEPTH = 32
 MAX_NUMBER_CHARS = 4096
 
+MALFORMED = (ValueError, RecursionError)
+"""What msgspec raises for bytes that are not what it was asked for: its own errors are ValueErrors,
+and it lets UnicodeDecodeError and RecursionError through."""
+
 _STRING = re.compile(rb'"[^"]*"?')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")

@@ -3,6 +3,7 @@
 import msgspec
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.answers import Code
 from swt3_agent.relay.elements import list_decoder
 from swt3_agent.relay.request import SubmitRequest
@@ -38,7 +39,7 @@ def parse_body(body: bytes, max_records: int) -> SubmitRequest:
             )
         payloads = list_decoder(max_records)(witnesses)
         members: dict[str, msgspec.Raw] = _decode_members(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         raise _refused(
             Code.INVALID_REQUEST, f"not an object with a list of witnesses: {error}"
         ) from error

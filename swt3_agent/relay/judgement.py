@@ -21,6 +21,7 @@ from swt3_agent.protocol.clearing import MAX_LEVEL, clear
 from swt3_agent.protocol.fingerprint import check_procedure, match_fingerprint
 from swt3_agent.protocol.operational import refuse_free_text, without_free_text
 from swt3_agent.protocol.payload import ANY_HEX, HEX_FIELDS, Witness, decode_witness
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.answers import Code
 from swt3_agent.relay.cleared_bytes import without
 from swt3_agent.relay.limits import IntakeLimits
@@ -136,7 +137,7 @@ def held(payload: bytes, rules: Rules) -> tuple[bytes, int]:
         if not exceeding and len(allowed) == len(fields):
             return payload, level
         return without(payload, fields, cleared), level
-    except (FormatError, msgspec.MsgspecError):
+    except (FormatError, *MALFORMED):
         return nothing
 
 
@@ -150,7 +151,7 @@ def read_strictly(payload: bytes) -> dict[str, object]:
     Raises FormatError as :func:`swt3_agent.protocol.strict_json.loads` does.
     """
     if b"\\u003" not in payload:  # else perhaps a colon in a text, which none would escape again
-        with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        with suppress(*MALFORMED):
             value = _decode(payload)
             if isinstance(value, dict) and _encode(value).count(b":") == payload.count(b":"):
                 strict_json.check_depth(payload)

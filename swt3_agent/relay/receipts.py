@@ -11,6 +11,7 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.anchor import mint_token
 from swt3_agent.protocol.payload import decode_witness
 from swt3_agent.protocol.procedures import judge
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.answers import Rejection
 from swt3_agent.relay.sink import Draft
 
@@ -78,7 +79,7 @@ def _receipt(payload: bytes, tenant: str, witnessed_at: str) -> Receipt:
 def _refusal(payload: bytes, rejection: Rejection, tenant: str) -> Receipt:
     try:
         procedure = _decode_name(payload).procedure_id[:_LONGEST_NAME]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except MALFORMED:
         procedure = ""
     return {
         "procedure_id": procedure,

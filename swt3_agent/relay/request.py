@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from swt3_agent.protocol.fingerprint import MAX_SAFE_INTEGER
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.answers import UNKNOWN_ID, Code, Refusal
 from swt3_agent.relay.elements import bounded_list, elements
 from swt3_agent.relay.limits import IntakeLimits
@@ -195,7 +196,7 @@ def parse_request(line: bytes, limits: IntakeLimits) -> SubmitRequest | Sentinel
         else:
             envelope = _decode_envelope(line)
             payloads = list(map(bytes, envelope.witnesses))
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         return _no_submission(line, str(error))
     request_id = envelope.id
     if not _is_name(request_id, _LONGEST_ID):
@@ -246,7 +247,7 @@ def _no_submission(line: bytes, fault: str) -> SentinelRequest | Refusal:
     """What a line is that is no well-formed submit: nearly always a sentinel client's request."""
     try:
         names: _Names = _decode_names(line)
-    except (msgspec.MsgspecError, RecursionError):
+    except MALFORMED:
         return _invalid(UNKNOWN_ID, f"not a request: {fault}")
     request_id = _text(names.id)
     if not _is_name(request_id, _LONGEST_ID):
@@ -260,7 +261,7 @@ def _no_submission(line: bytes, fault: str) -> SentinelRequest | Refusal:
 def _text(raw: msgspec.Raw) -> str:
     try:
         text: str = _decode_text(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except MALFORMED:
         return ""
     return text
 
@@ -279,5 +280,5 @@ def _other_request(line: bytes, request_id: str, op: str) -> SentinelRequest | R
         return _invalid(UNKNOWN_ID, f"id is not a text of 1 to {_LONGEST_ID} printable characters")
     try:
         return parse_sentinel_request(line)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except MALFORMED as error:
         return _invalid(request_id, f"not a {op} request: {error}")

@@ -17,6 +17,7 @@ from swt3_agent.config import SigningKey, ToolPolicy
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.payload import decode_witness
 from swt3_agent.protocol.signing import ML_DSA_65, sign_fingerprint
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.answers import Code, Exchange, Outlet, Rejection, refused
 from swt3_agent.relay.batches import BatchJudgement
 from swt3_agent.relay.counters import IntakeCounters
@@ -159,7 +160,7 @@ class Sentinel:
     def _anchor_in(self, payload: bytes) -> str | None:
         """The fingerprint of the witness that ``payload`` is; None where it is none."""
         if has_too_many_values(payload, self._submissions.limits):
-            with suppress(msgspec.MsgspecError, RecursionError):  # and it is refused as such
+            with suppress(*MALFORMED):  # and it is refused as such
                 named: _Anchor = _decode_anchor(payload)
                 return named.anchor_fingerprint
             return None

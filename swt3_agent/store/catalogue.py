@@ -19,6 +19,7 @@ import msgspec
 
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue_file import CatalogueFile, failed
 from swt3_agent.store.catalogue_rows import BatchRow, HeadEntry, KindCount, Rejection
 from swt3_agent.store.frames import RecordSlice
@@ -300,7 +301,7 @@ class Catalogue:
 def _rejection(record: Record) -> Rejection:
     try:
         why = msgspec.json.decode(record.provenance, type=_QuarantineProvenance)
-    except msgspec.MsgspecError:
+    except MALFORMED:
         why = _QuarantineProvenance()
     return Rejection(why.index, why.code, why.error, record.seq)
 

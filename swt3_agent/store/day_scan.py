@@ -7,6 +7,7 @@ import msgspec
 from swt3_agent.protocol.day_tree import FingerprintSet
 from swt3_agent.protocol.days import Seal, own_day, seal_of
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 
 _ANCHORS = frozenset({Kind.MINTED, Kind.RELAYED})
 _OLDEST = 366  # days told apart before the newest: what is named older goes to the first sealed
@@ -41,14 +42,14 @@ class AnchorReader:
             self._provenance = record.provenance
             try:
                 self._ours = _decode_provenance(record.provenance).tenant == self._tenant
-            except msgspec.MsgspecError:
+            except MALFORMED:
                 self._ours = False
         if not self._ours:
             return None
         try:
             anchor = _decode_anchor(record.payload)
             fingerprint = int(anchor.anchor_fingerprint, 16)
-        except (msgspec.MsgspecError, ValueError):
+        except MALFORMED:
             return None
         if len(anchor.anchor_fingerprint) != 12 or fingerprint < 0:
             return None

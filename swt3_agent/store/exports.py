@@ -11,6 +11,7 @@ import msgspec
 
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.drafts import Draft
 from swt3_agent.store.journal import Journal
@@ -108,7 +109,7 @@ def _read(record: Record) -> Export | None:
         if origin.phase != EXPORT:
             return None
         read = msgspec.json.decode(record.payload, type=_Payload)
-    except msgspec.MsgspecError:  # `fsck` says what is wrong with it
+    except MALFORMED:  # `fsck` says what is wrong with it
         return None
     return Export(
         seq=record.seq,

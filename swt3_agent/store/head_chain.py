@@ -14,6 +14,7 @@ import msgspec
 from swt3_agent.protocol.checkpoint import extended
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.head_records import HeadRecord, read_head
 from swt3_agent.store.journal import Journal
@@ -152,5 +153,5 @@ def _stated_value(journal: Journal, boot_seq: int, boot_id: str) -> bytes | None
         if boot.boot_id != boot_id or boot.log_pcr is None:
             return None
         return bytes.fromhex(str(boot.log_pcr["value"]))
-    except (msgspec.MsgspecError, KeyError, ValueError):
+    except (KeyError, *MALFORMED):
         return None

@@ -22,6 +22,7 @@ from swt3_agent.protocol.checkpoint import (
 )
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import HeadEntry
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.tcg.attest import parse_attest
@@ -97,7 +98,7 @@ def parse_note(record: Record) -> CheckpointNote:
     """The note in a note record. Raises FormatError."""
     try:
         payload = msgspec.json.decode(record.payload, type=_NotePayload)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise _not_a_head(record, str(error)) from error
     return parse_body(payload.body.encode())
 
@@ -111,7 +112,7 @@ def parse_quote(record: Record) -> tuple[int, HeadQuote]:
             before=bytes.fromhex(payload.before),
             pcrs={int(index): bytes.fromhex(value) for index, value in payload.pcrs.items()},
         )
-    except (msgspec.MsgspecError, ValueError) as error:
+    except MALFORMED as error:
         raise _not_a_head(record, str(error)) from error
     return payload.of, quote
 

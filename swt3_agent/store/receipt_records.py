@@ -12,6 +12,7 @@ import msgspec
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.journal import Draft, Journal
 
 RECORDS_AT_ONCE = 1000
@@ -123,7 +124,7 @@ def read_receipts(journal: Journal, seq: int) -> ReceiptRecord:
     """The RECEIPT record ``seq``. Raises JournalError ``RECEIPT_UNREADABLE``."""
     try:
         return msgspec.json.decode(journal.read(seq).payload, type=ReceiptRecord)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise JournalError(
             "RECEIPT_UNREADABLE",
             f"the receipts in record {seq} cannot be read: {error}",

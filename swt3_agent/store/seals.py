@@ -14,6 +14,7 @@ import msgspec
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.days import Seal, parse_date
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Journal
 
@@ -111,7 +112,7 @@ class Seals:
     def _evidence_of(self, seq: int) -> int | None:
         try:
             return msgspec.json.decode(self._journal.read(seq).provenance, type=_Minted).evidence
-        except msgspec.MsgspecError:
+        except MALFORMED:
             return None
 
     def _refresh(self) -> None:
@@ -120,7 +121,7 @@ class Seals:
             record = self._journal.read(seq)
             try:
                 payload = msgspec.json.decode(record.payload, type=_Payload)
-            except msgspec.MsgspecError as error:
+            except MALFORMED as error:
                 raise _damaged(seq, str(error)) from error
             if payload.collector != AUDIT or record.kind is not Kind.EVIDENCE:
                 raise _misled(seq)

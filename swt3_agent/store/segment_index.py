@@ -11,6 +11,7 @@ import msgspec
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import parse_body
 from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.frames import RecordSlice
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 
@@ -66,7 +67,7 @@ def read_provenance(provenance: bytes) -> Provenance:
     """The fields of ``provenance`` that are indexed; defaults where it cannot be read."""
     try:
         return _decode_provenance(provenance)
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return _NOTHING
 
 
@@ -146,7 +147,7 @@ class SegmentIndex:
             try:
                 anchor = decode(records.contents[place][1])
                 fingerprint = int(anchor.anchor_fingerprint, 16)
-            except (msgspec.MsgspecError, ValueError):
+            except MALFORMED:
                 continue
             if len(anchor.anchor_fingerprint) == 12:
                 entry = fingerprint << _OFFSET_BITS | offset + place
@@ -184,14 +185,14 @@ class SegmentIndex:
                     self.notes[seq] = parse_body(checkpoint.body.encode()).size
                 elif phase == "quote":
                     self.quotes.append((checkpoint.of, seq))
-            except (msgspec.MsgspecError, FormatError):
+            except (FormatError, *MALFORMED):
                 continue
 
 
 def _collector_of(payload: bytes) -> str:
     try:
         return _decode_evidence(payload).collector
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return ""
 
 

@@ -19,6 +19,7 @@ from swt3_agent.collect.gpu.sysfs import has_driver_trace, is_device_node_denied
 from swt3_agent.collect.pci import VENDORS, PciInventory
 from swt3_agent.errors import ConfigError
 from swt3_agent.protocol.evidence import Lack, Unavailable
+from swt3_agent.protocol.strict_json import MALFORMED
 
 INVENTORY = "swt3_agent.collect.gpu.reader"
 SENSORS = "swt3_agent.collect.gpu.sensors"
@@ -107,7 +108,7 @@ class NvmlDriver:
         if wrong is None:
             try:
                 report = msgspec.json.decode(run.output, type=Report)
-            except msgspec.MsgspecError as error:
+            except MALFORMED as error:
                 wrong = f"its report cannot be read: {error}"
         if wrong is not None:
             return _reader_failed(collector, reader, wrong, pci)

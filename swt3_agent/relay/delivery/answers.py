@@ -14,6 +14,7 @@ from email.utils import parsedate_to_datetime
 import msgspec
 
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.relay.delivery.batches import Item
 from swt3_agent.relay.delivery.interfaces import Answer
 
@@ -135,7 +136,7 @@ def _decoded(body: bytes) -> _Body:
     """What ``body`` says; half of a surrogate pair, as a text has that was cut, becomes "?"."""
     try:
         return _decode(body)
-    except msgspec.MsgspecError:
+    except MALFORMED:
         if b"\\u" not in body:
             raise
         whole = json.dumps(json.loads(body), ensure_ascii=False)

@@ -9,6 +9,7 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bundle import Disclosure
 from swt3_agent.protocol.clearing import clear
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 
 _ANCHORS = frozenset({Kind.MINTED, Kind.RELAYED})
 _SENDER_STAYS = 2
@@ -54,7 +55,7 @@ def _applied_level(record: Record, provenance: _Provenance) -> int:
         return 0
     try:
         return msgspec.json.decode(record.payload, type=_Payload).clearing_level
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return 0
 
 
@@ -70,5 +71,5 @@ def _is_clear(payload: bytes, level: int) -> bool:
 def _read_provenance(provenance: bytes) -> _Provenance:
     try:
         return msgspec.json.decode(provenance, type=_Provenance)
-    except msgspec.MsgspecError:
+    except MALFORMED:
         return _Provenance(tenant="")

@@ -14,6 +14,7 @@ from swt3_agent.protocol.record import (
     Kind,
     Record,
 )
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.fsck.findings import Report
 
@@ -72,7 +73,7 @@ class ContentChecker:
     def _check_evidence(self, record: Record) -> None:
         try:
             evidence = msgspec.json.decode(record.payload, type=_Evidence)
-        except msgspec.MsgspecError:
+        except MALFORMED:
             return
         for file in (evidence, *evidence.attachments.values()):
             self._check_file(record.seq, file)

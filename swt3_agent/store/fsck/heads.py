@@ -15,6 +15,7 @@ from swt3_agent.protocol.checkpoint import (
     parse_signed_note,
 )
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.fsck.findings import Report
 from swt3_agent.store.head_records import parse_note, parse_quote
 from swt3_agent.store.segment_index import read_provenance
@@ -93,7 +94,7 @@ class HeadChecker:
         try:
             boot = msgspec.json.decode(record.payload, type=_Boot)
             self._value = bytes.fromhex(str((boot.log_pcr or {})["value"]))
-        except (msgspec.MsgspecError, KeyError, ValueError):
+        except (KeyError, *MALFORMED):
             self._value = None
 
 

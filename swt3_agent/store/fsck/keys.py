@@ -8,6 +8,7 @@ import msgspec
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.record import Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
 from swt3_agent.store.fsck.findings import Report
 from swt3_agent.store.segment_keys import segment_of_key
@@ -40,7 +41,7 @@ class AkChecker:
         try:
             stated = msgspec.json.decode(record.payload, type=_KeyPayload)
             self._newest = record.seq, parse_public(stated.ak_public).name()
-        except (msgspec.MsgspecError, FormatError):
+        except (FormatError, *MALFORMED):
             return
 
     def finish(self) -> None:
@@ -58,7 +59,7 @@ class AkChecker:
             detail = f"record {seq} states a key, and it cannot be read: {error.strerror}"
             self._report("AK_MISSING", where, detail)
             return
-        except msgspec.MsgspecError as error:
+        except MALFORMED as error:
             detail = f"it is damaged: {error}"
         except FormatError as error:
             detail = f"it is damaged: {error.message}"

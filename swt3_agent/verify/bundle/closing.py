@@ -5,6 +5,7 @@ import msgspec
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import MANIFEST, PROOF, Manifest
 from swt3_agent.protocol.proof import Salted, decode_proof
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.course import UNREADABLE
@@ -48,7 +49,7 @@ def examine_closing(
         origin = msgspec.json.decode(
             provenance.content if isinstance(provenance, Salted) else b"", type=_Provenance
         )
-    except msgspec.MsgspecError:
+    except MALFORMED:
         raise refusal("CLOSING_RECORD", f"{PROOF} is of another record than an export") from None
     if (origin.listener, origin.phase) != ("agent", "export"):
         raise refusal("CLOSING_RECORD", f"{PROOF} is of a record that is not the agent's export")

@@ -23,6 +23,7 @@ from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.gaps import GapSums
 from swt3_agent.protocol.log_tree import HASH_SIZE, leaf_from_digests, leaf_hash, salted_digest
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.protocol.trust import Floors
 from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
 from swt3_agent.verify.bundle.heads import HeadChain, StatedRoot
@@ -231,7 +232,7 @@ class _Reader:
             return
         try:
             read(record)
-        except (msgspec.MsgspecError, ValueError) as error:
+        except MALFORMED as error:
             raise refusal(
                 "RECORD_CONTENT",
                 f"record {record.seq} is no {record.kind.label}: {str(error)[:200]}",

@@ -377,7 +377,7 @@ def test_a_signature_that_is_not_der_is_false(der: bytes, code: str) -> None:
     ("changes", "code"),
     [
         ({"magic": b"TCG\xff"}, "ATTEST_MAGIC"),
-        ({"type": 0x8017}, "ATTEST_TYPE"),
+        ({"type": 0x8019}, "ATTEST_TYPE"),
         ({"type": 0x801A}, "ATTEST_TYPE"),
         ({"safe": 2}, "ATTEST_FIELD"),
         ({"trailing": b"\x00"}, "ATTEST_TRAILING"),

@@ -1,0 +1,50 @@
+"""Whatever bytes a parser is given, it takes them or refuses them: nothing else comes out."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swt3_agent.errors import FormatError
+from tests.fuzz.targets import TARGETS, Target
+
+NAMES = sorted(TARGETS)
+EXAMPLES = 60
+
+
+def feed(target: Target, data: bytes) -> None:
+    try:
+        target.parse(data)
+    except FormatError:
+        return
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_parser_takes_its_seeds(name: str) -> None:
+    for seed in TARGETS[name].seeds:
+        TARGETS[name].parse(seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=EXAMPLES)
+@given(data=st.binary(max_size=600))
+def test_any_bytes_are_taken_or_refused(name: str, data: bytes) -> None:
+    feed(TARGETS[name], data)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if any(TARGETS[name].seeds)])
+@settings(max_examples=EXAMPLES)
+@given(draw=st.data())
+def test_a_changed_input_is_taken_or_refused(name: str, draw: st.DataObject) -> None:
+    """Cut, a byte changed, bytes put in, a stretch repeated or taken out."""
+    seed = draw.draw(st.sampled_from([seed for seed in TARGETS[name].seeds if seed]))
+    at = draw.draw(st.integers(0, len(seed) - 1))
+    until = draw.draw(st.integers(at, min(len(seed), at + 64)))
+    filling = draw.draw(st.binary(max_size=16))
+    change = draw.draw(st.sampled_from(["cut", "put", "replace", "repeat"]))
+    changed = {
+        "cut": seed[:at],
+        "put": seed[:at] + filling + seed[at:],
+        "replace": seed[:at] + filling + seed[until:],
+        "repeat": seed[:until] + seed[at:until] + seed[until:],
+    }[change]
+    feed(TARGETS[name], changed)
