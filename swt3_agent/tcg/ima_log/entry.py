@@ -44,10 +44,10 @@ class ImaEntry:
             return f"sha1:{self.data[:_IMA_DIGEST].hex()}"
         if (fields := self._fields()) is None:
             return None
-        algorithm, _, digest = (
-            fields[0].rpartition(b":\0") if b":\0" in fields[0] else (b"", b"", b"")
-        )
-        return f"{algorithm.decode('ascii', 'replace')}:{digest.hex()}"
+        algorithm, separator, digest = fields[0].partition(b":\0")
+        if not separator:
+            return None
+        return f"{algorithm.decode('ascii', 'backslashreplace')}:{digest.hex()}"
 
     @property
     def path(self) -> str | None:
