@@ -3,6 +3,7 @@
     boot-heads                log PCR at its reset ‖ digests of the heads since, before the range
     data/NNNNNN.entries.zst   shown records: salt_p ‖ salt_v ‖ frame, one after another
     data/NNNNNN.leaves        for every record of the portion: u8 disclosure ‖ leaf hash
+    logs/DIGEST.KIND          quotes of the platform, boot logs and IMA logs (bundle_evidence)
     manifest.json             what is in the range and in the members above, with their digests
     proof.json                that the log holds a record with the digest of manifest.json
     tail.json                 the heads since the end of the range, and how it leads to the last
@@ -22,17 +23,27 @@ import msgspec
 from msgspec import Meta
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.bundle_evidence import (
+    LOG_NAME,
+    MAX_EARLIER,
+    BootInfo,
+    EarlierRecord,
+    SuccessionInfo,
+)
 from swt3_agent.protocol.log_tree import HASH_SIZE, SALT_SIZE
 from swt3_agent.protocol.record import FRAME_HEAD, Record, decode_body
 
-BUNDLE_FORMAT = "swt3-agent/bundle/1"
+BUNDLE_FORMAT_1 = "swt3-agent/bundle/1"
+"""Stays readable: it knows no counter, no evidence of boots and no succession of keys."""
+BUNDLE_FORMAT = "swt3-agent/bundle/2"
 
 BOOT_HEADS = "boot-heads"
 MANIFEST = "manifest.json"
 PROOF = "proof.json"
 TAIL = "tail.json"
 MEMBER_NAME = re.compile(
-    r"boot-heads|data/[0-9]{6}\.(?:entries\.zst|leaves)|manifest\.json|proof\.json|tail\.json"
+    r"boot-heads|data/[0-9]{6}\.(?:entries\.zst|leaves)|manifest\.json|proof\.json|tail\.json|"
+    + LOG_NAME
 )
 
 MAX_MEMBERS = 200_000
@@ -98,7 +109,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 class Member(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A member of the bundle: what it must be, and which records ``[first, end)`` it is of."""
 
-    name: Annotated[str, Meta(max_length=64)]
+    name: Annotated[str, Meta(max_length=80)]
     size: Count
     sha256: Hash
     first: Count
@@ -133,7 +144,10 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ``root``; ``peaks`` are those of the tree before the range, largest first.
 
     ``keys`` are the AKs (Base 64 TPMT_PUBLIC) of the heads, ``previous`` the newest head whose note
-    lies before the range, ``level`` the clearing level that the records respect.
+    lies before the range, ``level`` the clearing level that the records respect. Since format 2
+    ``earlier`` are records before the range that counter certificates and boots in it rest on,
+    ``boots`` those in it and the one it begins in, and ``successions`` lead from the first of
+    ``keys`` to those after it.
     """
 
     format: str
@@ -156,6 +170,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     keys: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=16)] = []
     log_pcr: Annotated[int, Meta(ge=0, le=23)] | None = None
     previous: Head | None = None
+    earlier: Annotated[list[EarlierRecord], Meta(max_length=MAX_EARLIER)] = []
+    boots: Annotated[list[BootInfo], Meta(max_length=MAX_EARLIER)] = []
+    successions: Annotated[list[SuccessionInfo], Meta(max_length=16)] = []
 
 
 class _Claim(msgspec.Struct, frozen=True):
@@ -192,7 +209,7 @@ def decode_text(data: bytes, kind: type[_Text]) -> _Text:
         raise parse_error("TOO_LARGE", f"a text has {len(data)} bytes, and {MAX_TEXT} is the most")
     try:
         claimed = msgspec.json.decode(data, type=_Claim).format
-        if claimed != BUNDLE_FORMAT:
+        if claimed not in (BUNDLE_FORMAT, BUNDLE_FORMAT_1):
             named = f"format {claimed[:40]!a}" if isinstance(claimed, str) else "no format"
             raise FormatError(
                 "PARSE_FORMAT_UNKNOWN",
@@ -200,6 +217,8 @@ def decode_text(data: bytes, kind: type[_Text]) -> _Text:
                 remedy="use a verifier that knows the format",
             )
         value = msgspec.json.decode(data, type=kind)  # straight, so that the first misfit ends it
+        if claimed == BUNDLE_FORMAT_1 and isinstance(value, Manifest):
+            _check_first_format(value)
     except msgspec.ValidationError as error:
         raise parse_error("FIELD", f"a field is wrong: {str(error)[:200]}") from None
     except RecursionError:
@@ -209,6 +228,12 @@ def decode_text(data: bytes, kind: type[_Text]) -> _Text:
     if encode_text(value) != data:
         raise parse_error("NOT_CANONICAL", "a text is not the canonical spelling of its content")
     return value
+
+
+def _check_first_format(manifest: Manifest) -> None:
+    """Raises ValueError where a manifest of format 1 has what came with the second."""
+    if manifest.earlier or manifest.boots or manifest.successions:
+        raise msgspec.ValidationError(f"{BUNDLE_FORMAT_1} has no earlier, boots and successions")
 
 
 def parse_error(code: str, message: str) -> FormatError:
