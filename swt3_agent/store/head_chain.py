@@ -132,18 +132,22 @@ def tpm_was_reset() -> Reason:
     )
 
 
-def _first_of_boot(state: ChainState, present: bytes, reset_count: int) -> tuple[Reason, ...]:
-    """A new chain; without a reset of the TPM the PCRs of the last boot are still there."""
-    if state.earlier is None or state.earlier[1] != reset_count:
-        return ()
-    kexec = Reason(
+def boot_without_reset() -> Reason:
+    """A kernel started another."""
+    return Reason(
         "BOOT_WITHOUT_TPM_RESET",
         "the system booted and the TPM was not reset (kexec): PCRs 0 to 9 are the last boot's",
         "reboot the node through its firmware to have this boot measured",
     )
+
+
+def _first_of_boot(state: ChainState, present: bytes, reset_count: int) -> tuple[Reason, ...]:
+    """A new chain; without a reset of the TPM the PCRs of the last boot are still there."""
+    if state.earlier is None or state.earlier[1] != reset_count:
+        return ()
     if present == state.earlier[0]:
-        return (kexec,)
-    return kexec, foreign_extend(state.earlier[0], present)
+        return (boot_without_reset(),)
+    return boot_without_reset(), foreign_extend(state.earlier[0], present)
 
 
 def _stated_value(journal: Journal, boot_seq: int, boot_id: str) -> bytes | None:

@@ -25,7 +25,7 @@ from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import HeadEntry
 from swt3_agent.store.journal import Draft, Journal
-from swt3_agent.tcg.attest import parse_attest
+from swt3_agent.tcg.attest import Attest, parse_attest
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,14 @@ class HeadQuote:
     before: bytes
     pcrs: Mapping[int, bytes]
 
+    def attestation(self) -> Attest:
+        """What the TPM signed. Raises FormatError."""
+        line = parse_signed_note(self.signed_note).signatures[0]
+        return parse_attest(parse_quote_signature(line.signature).attest)
+
     def reset_count(self) -> int:
         """How often the TPM had been reset when it signed. Raises FormatError."""
-        line = parse_signed_note(self.signed_note).signatures[0]
-        return parse_attest(parse_quote_signature(line.signature).attest).reset_count
+        return self.attestation().reset_count
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ docs/formats.md, "What a signed head proves" and "Checkpoint note".
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -19,6 +19,8 @@ from swt3_agent.protocol.checkpoint import (
 )
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.clocks import Moment, check_clocks
+from swt3_agent.store.counter_records import last_certificate
 from swt3_agent.store.head_chain import (
     ChainState,
     Step,
@@ -35,7 +37,7 @@ from swt3_agent.store.head_records import (
     quote_draft,
     read_head,
 )
-from swt3_agent.store.journal import Journal
+from swt3_agent.store.journal import Commit, Draft, Journal
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.public import parse_public
 from swt3_agent.telemetry import Event, fields
@@ -108,6 +110,9 @@ class HeadKeeper:
         self._latest = newest[0] if newest else None
         self._own = _own_records(newest[0]) if newest else set()
         self._chain = read_chain(journal, catalogue, boot_id)
+        certificate = last_certificate(journal, catalogue)
+        self._counter = 0 if certificate is None else certificate.stated.value
+        self._moment: Moment | None = None
         self._settled = signer is None
         self._findings: tuple[Reason, ...] = ()  # noticed, and in no record yet
 
@@ -152,6 +157,21 @@ class HeadKeeper:
                 return None
             return self._make(size, reason)
 
+    def record_counter(self, certificate: Draft, value: int) -> Commit:
+        """Record a certificate of the counter; notes after it state ``value``. Raises JournalError.
+
+        It takes its turn with the heads: a note states the newest certificate before it.
+        """
+        with self._lock:
+            commit = self._journal.append([certificate]).result()
+            self._counter = value
+            return commit
+
+    def tell(self, findings: Sequence[Reason]) -> None:
+        """Have the next signed head record what was noticed elsewhere."""
+        with self._lock:
+            self._findings += tuple(findings)
+
     def _refuse_another_history(self) -> None:
         if self._latest is None:
             return
@@ -182,7 +202,7 @@ class HeadKeeper:
             utc_ms=time.time_ns() // 1_000_000,
             boot_id=self._boot_id,
             previous=FIRST_PREVIOUS if self._latest is None else self._latest.note.digest(),
-            counter=0,
+            counter=self._counter,
         )
         note_seq = self._journal.append([note_draft(note, reason)]).result().first_seq
         self._journal.mark_size()
@@ -219,7 +239,8 @@ class HeadKeeper:
     def _finish(self, signer: HeadSigner, head: HeadRecord, quoted: QuotedHead) -> HeadRecord:
         """Record the quote of ``head``, and what was noticed; with it the head is done."""
         body = head.note.body()
-        findings = self._findings + self._surprises(quoted)
+        moment = Moment.of(parse_attest(quoted.attest), time.time_ns() // 1_000_000)
+        findings = self._findings + self._surprises(quoted, moment)
         spki = parse_public(signer.open().ak_public).spki_der()
         text = signed_note(body, quoted.attest, quoted.signature_der, spki)
         quote = HeadQuote(text, quoted.before, dict(quoted.pcrs))
@@ -227,18 +248,20 @@ class HeadKeeper:
         quote_seq = self._journal.append([draft]).result().first_seq
         done = HeadRecord(head.note, head.note_seq, quote, quote_seq, findings)
         self._remember(done)
-        self._chain = ChainState(extended(quoted.before, body), reset_count=quote.reset_count())
+        self._chain = ChainState(extended(quoted.before, body), reset_count=moment.reset_count)
+        self._moment = moment
         self._settled = True
         self._findings = ()
         return done
 
-    def _surprises(self, quoted: QuotedHead) -> tuple[Reason, ...]:
-        """What happened to the TPM since the last head."""
-        if self._chain.reset_count not in (None, parse_attest(quoted.attest).reset_count):
+    def _surprises(self, quoted: QuotedHead, moment: Moment) -> tuple[Reason, ...]:
+        """What happened to the TPM and to the clocks since the last head."""
+        if self._chain.reset_count not in (None, moment.reset_count):
             return (tpm_was_reset(),)
+        steps = () if self._moment is None else check_clocks(self._moment, moment)
         if self._chain.value not in (None, quoted.before):
-            return (foreign_extend(self._chain.value or b"", quoted.before),)
-        return ()
+            return (foreign_extend(self._chain.value or b"", quoted.before), *steps)
+        return steps
 
     def _remember(self, head: HeadRecord) -> None:
         self._latest = head

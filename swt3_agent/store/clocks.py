@@ -1,0 +1,74 @@
+"""The node's clock against the TPM's: neither can be set unseen as long as the other is not.
+
+UTC minus the TPM's clock is constant while the TPM has power and rises over the time that it has
+none. Where it falls, records are dated back (docs/formats.md, "What a signed head proves").
+"""
+
+from dataclasses import dataclass
+
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.tcg.attest import Attest
+
+STEP_MS = 60_000
+"""By how much the clocks may part before it is said: what a start without network time does."""
+DRIFT = 0.15
+"""Share of the time between two moments by which a TPM's clock may be off (TPM 2.0 Part 1)."""
+CLOCK_LAG_MS = 2**22
+"""By how much a TPM's clock may fall over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """Both clocks at one time, in milliseconds, and how often the TPM was reset and resumed.
+
+    ``safe`` is False as long as the TPM's clock may lag behind what it had shown before.
+    """
+
+    utc_ms: int
+    clock_ms: int
+    reset_count: int
+    restart_count: int
+    safe: bool
+
+    @classmethod
+    def of(cls, attest: Attest, utc_ms: int) -> "Moment":
+        """The moment at which the TPM attested."""
+        return cls(utc_ms, attest.clock_ms, attest.reset_count, attest.restart_count, attest.safe)
+
+    @property
+    def offset_ms(self) -> int:
+        """UTC minus the TPM's clock."""
+        return self.utc_ms - self.clock_ms
+
+
+def check_clocks(earlier: Moment, now: Moment) -> tuple[Reason, ...]:
+    """What is wrong with the clocks between two moments of one TPM."""
+    same_power = (earlier.reset_count, earlier.restart_count) == (
+        now.reset_count,
+        now.restart_count,
+    )
+    lag_ms = 0 if same_power else CLOCK_LAG_MS
+    if now.clock_ms + lag_ms < earlier.clock_ms:
+        return (_clock_fell(earlier, now),)
+    step_ms = now.offset_ms - earlier.offset_ms
+    tolerance_ms = STEP_MS + DRIFT * max(now.clock_ms - earlier.clock_ms, 0)
+    if step_ms < -tolerance_ms or (same_power and step_ms > tolerance_ms):
+        return (_step(step_ms),)
+    return ()
+
+
+def _clock_fell(earlier: Moment, now: Moment) -> Reason:
+    return Reason(
+        "TPM_CLOCK_FELL",
+        f"the TPM's clock is at {now.clock_ms} ms, and it was at {earlier.clock_ms} ms",
+        "the TPM was cleared, or it is another one: enrol the node again if that was you",
+    )
+
+
+def _step(step_ms: int) -> Reason:
+    way = "back" if step_ms < 0 else "forward"
+    return Reason(
+        "CLOCK_STEP",
+        f"the node's clock was set {way} by {abs(step_ms) / 1000:.0f} s against the TPM's",
+        "find out what set it, and let network time discipline it",
+    )

@@ -1,0 +1,190 @@
+"""The gapless counter: what makes a log that lost its end after a reset look like it.
+
+docs/formats.md, "Counter". A step is: announce it; have a head cover that; certify the value
+before, over that head; increment; certify the value after. Each part is durable before the next
+begins, so that an interruption anywhere leaves a log that explains the counter's value.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from swt3_agent.errors import FormatError, TpmError
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.counter_chain import PresentCounter, StatedCounter, certified, take_up
+from swt3_agent.store.counter_records import (
+    Certificate,
+    LastCertificate,
+    Phase,
+    certificate_draft,
+    intent_draft,
+    last_certificate,
+    stated_counter,
+)
+from swt3_agent.store.heads import HeadKeeper, HeadRecord
+from swt3_agent.store.journal import Journal
+from swt3_agent.tcg.attest import parse_attest
+from swt3_agent.tcg.nv_public import COUNTER_SIZE, parse_nv_public
+
+__all__ = ["CounterKeeper", "CounterSigner"]
+
+
+class CounterReading(Protocol):
+    """An NV counter: ``public`` is its TPMS_NV_PUBLIC; ``defined`` says that the index is new."""
+
+    @property
+    def index(self) -> int: ...
+    @property
+    def public(self) -> bytes: ...
+    @property
+    def value(self) -> int: ...
+    @property
+    def defined(self) -> bool: ...
+
+
+class CounterCertificate(Protocol):
+    """TPMS_ATTEST of an NV certification, and the AK's DER signature over it."""
+
+    @property
+    def attest(self) -> bytes: ...
+    @property
+    def signature_der(self) -> bytes: ...
+
+
+class CounterSigner(Protocol):
+    """A TPM that counts. Every call may raise TpmError; after that an increment has happened or
+    not, and ``open_counter`` tells."""
+
+    def open_counter(self, index: int) -> CounterReading: ...
+    def certify_counter(self, index: int, extra: bytes) -> CounterCertificate: ...
+    def increment_counter(self, index: int) -> int: ...
+
+
+Cover = Callable[[int], HeadRecord]
+"""Gives a head that covers the record, made in this boot."""
+
+
+class CounterKeeper:
+    """Steps the counter of one log. One thread at a time; heads may be made meanwhile."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        catalogue: Catalogue,
+        signer: CounterSigner,
+        heads: HeadKeeper,
+        index: int,
+    ) -> None:
+        """Raises JournalError where the log's own certificates cannot be read."""
+        self.index = index
+        self._journal = journal
+        self._signer = signer
+        self._heads = heads
+        self._stated = stated_counter(journal, catalogue)
+        self._last = last_certificate(journal, catalogue)
+        self._public = b""
+
+    @property
+    def stated(self) -> StatedCounter | None:
+        """What the log says of the counter; None where it says nothing yet."""
+        return self._stated
+
+    @property
+    def last(self) -> LastCertificate | None:
+        """The newest certificate. What was recorded after its head a reset can still drop."""
+        return self._last
+
+    def open(self) -> tuple[PresentCounter, tuple[Reason, ...]]:
+        """What the TPM says of the counter, which is defined where it is not there, and what of it
+        the log does not explain. That is said once: from then on what is there is what was stated.
+
+        Raises TpmError.
+        """
+        reading = self._signer.open_counter(self.index)
+        self._public = reading.public
+        name = _name_of(reading.public)
+        new = reading.defined and not self._knows(name, reading.value)
+        present = PresentCounter(self.index, name, reading.value, defined=new)
+        self._stated, findings = take_up(self._stated, present)
+        return present, findings
+
+    def step(self, present: PresentCounter, reason: str, cover: Cover) -> None:
+        """Take one step from ``present``, which ``open`` has just given.
+
+        ``reason``: ``start``, ``cycle`` or ``stop``. Raises TpmError or JournalError where it was
+        interrupted: then the next ``open`` finds out how far it came.
+        """
+        value = present.value
+        intent = self._append_intent(value + 1, reason)
+        head = cover(intent)
+        self._certify("before", intent, head, value)
+        self._signer.increment_counter(self.index)
+        self._certify("after", intent, head, value + 1)
+
+    def _knows(self, name: bytes, value: int) -> bool:
+        """Whether the log has said already that the counter with this Name is at ``value``."""
+        stated = self._stated
+        return stated is not None and (stated.index, stated.name, stated.value) == (
+            self.index,
+            name,
+            value,
+        )
+
+    def _append_intent(self, value: int, reason: str) -> int:
+        draft = intent_draft(self.index, value, reason)
+        return self._journal.append([draft]).result().first_seq
+
+    def _certify(self, phase: Phase, intent: int, head: HeadRecord, value: int) -> None:
+        signed = self._signer.certify_counter(self.index, head.note.digest())
+        self._check(signed.attest, head, value)
+        certificate = Certificate(
+            phase, intent, head.note_seq, value, self._public, signed.attest, signed.signature_der
+        )
+        commit = self._heads.record_counter(certificate_draft(certificate), value)
+        assert self._stated is not None  # noqa: S101  ``open`` has set it
+        self._stated = certified(self._stated, value, step_follows=phase == "before")
+        self._last = LastCertificate(
+            self._stated, commit.first_seq, head.note.size, commit.received_ns // 1_000_000
+        )
+
+    def _check(self, attest: bytes, head: HeadRecord, value: int) -> None:
+        """Refuse to record a certificate that proves nothing.
+
+        Raises TpmError: TPM_FAILED, TPM_WAS_RESET since the head was quoted, COUNTER_MOVED.
+        """
+        try:
+            parsed = parse_attest(attest)
+        except FormatError as error:
+            raise _not_certified(str(error)) from error
+        nv = parsed.nv
+        if nv is None or parsed.extra_data != head.note.digest():
+            raise _not_certified("the TPM certified something else than it was asked")
+        if (nv.name, nv.offset, len(nv.contents)) != (_name_of(self._public), 0, COUNTER_SIZE):
+            raise _not_certified("the TPM certified another index")
+        if head.quote is None or parsed.reset_count != head.quote.reset_count():
+            raise TpmError(
+                "TPM_WAS_RESET",
+                "the TPM was reset since it signed the head that the certificate belongs to",
+                remedy="reboot the node; if nobody did this, treat it as tampered with",
+            )
+        if int.from_bytes(nv.contents, "big") != value:
+            raise TpmError(
+                "COUNTER_MOVED",
+                f"the counter {self.index:08x} is not at {value}: somebody else incremented it",
+                remedy="find what else uses this NV index, or set agent.tpm.counter to another",
+            )
+
+
+def _name_of(public: bytes) -> bytes:
+    try:
+        return parse_nv_public(public).name()
+    except FormatError as error:
+        raise _not_certified(str(error)) from error
+
+
+def _not_certified(what: str) -> TpmError:
+    return TpmError(
+        "TPM_FAILED",
+        f"the TPM did not certify the counter: {what}",
+        remedy="trust this TPM with nothing; look for what changes its answers",
+    )
