@@ -11,11 +11,14 @@ from swt3_agent.collect.environment import EnvironmentCollector
 from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.collect.gpu.driver import NvmlDriver
 from swt3_agent.collect.host import HostCollector
-from swt3_agent.collect.platform import PlatformCollector, QuoteSource
+from swt3_agent.collect.platform import PlatformCollector
+from swt3_agent.collect.quotes import QuoteSource
 from swt3_agent.collect.weights import ModelSpec, WeightsCollector, expected_claims
 from swt3_agent.config import Config
 from swt3_agent.config.settings import ModelSettings
 from swt3_agent.pipeline import Appraise, Claims
+from swt3_agent.probe.client import DEFAULT_TIMEOUT_S as PROBE_TIMEOUT_S
+from swt3_agent.probe.client import Probe
 from swt3_agent.protocol.appraisal import (
     Appraisal,
     appraise_environment,
@@ -63,9 +66,11 @@ def watched_collectors(
         Watched(
             PlatformCollector(
                 tpm,
+                Probe(config.probe_socket),
                 interval_s=every.platform,
-                timeout_s=4 * config.tpm.timeout + _MARGIN_S,
+                timeout_s=4 * (config.tpm.timeout + PROBE_TIMEOUT_S) + _MARGIN_S,
                 boot_faults=boot_faults,
+                log_pcr=config.tpm.log_pcr,
             ),
             one(appraise_platform),
         ),

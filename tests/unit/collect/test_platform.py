@@ -1,5 +1,7 @@
 """Quotes signed by a key of our own, field by field as a TPM would sign them, and as none may."""
 
+import json
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -8,13 +10,23 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from swt3_agent.collect.platform import NONCE_SIZE, PlatformCollector
+from swt3_agent.collect.platform import PlatformCollector
+from swt3_agent.collect.quotes import NONCE_SIZE
 from swt3_agent.errors import TpmError
 from swt3_agent.protocol.evidence import Evidence, Lack, RootOfTrust, Unavailable
+from swt3_agent.tcg.attest import parse_attest
+from swt3_agent.tcg.ecdsa import has_signed
+from swt3_agent.tcg.public import parse_public
 from tests.support.forge import AK, Quote, ak_public, selection, sign
 
 PCRS = {index: sha256(b"pcr %d" % index).digest() for index in (*range(10), 13, 14)}
 RESTRICTED = 1 << 16
+PROBE_ABSENT = {
+    "lack": "absent",
+    "code": "PROBE_ABSENT",
+    "detail": "no probe is configured",
+    "remedy": "set agent.probe.socket",
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ class PaperTpm:
     def open(self) -> TpmIdentity:
         return self.identity
 
-    def challenge(self, nonce: bytes) -> SignedQuote:
+    def challenge(self, nonce: bytes, *, also: tuple[int, ...] = ()) -> SignedQuote:
         self.nonces.append(nonce)
         quote = self.quote if self.quote.extra is not None else replace(self.quote, extra=nonce)
         attest = quote.attest(b"", PCRS)
@@ -73,10 +85,18 @@ def test_a_quote_that_holds_becomes_claims() -> None:
         "kind": "tpm",
         "manufacturer": "IFX",
         "firmware": "0007005500102200",
-        "reference": None,
-        "mismatches": [],
         "boot_faults": [],
+        "boot_log": PROBE_ABSENT,
+        "ima_log": PROBE_ABSENT,
     }
+    attached: Any = {name: json.loads(data) for name, data in reading.attachments.items()}
+    signed = attached["quote"]
+    assert attached.keys() == {"quote"}
+    assert (signed["pcrs"], signed["ak_name"]) == (quote["pcrs"], quote["ak_name"])
+    assert has_signed(
+        parse_public(ak_public()), b64decode(signed["attest"]), b64decode(signed["signature"])
+    )
+    assert parse_attest(b64decode(signed["attest"])).extra_data.hex() == signed["nonce"]
     assert quote["verified"] is True
     assert quote["pcr_count"] == 12
     assert quote["pcrs"] == {str(index): value.hex() for index, value in PCRS.items()}
