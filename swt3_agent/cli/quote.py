@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write ak.pem, quote.msg, quote.sig, pcrs.bin and pcrs.json into the directory."""
+    """Write ak.pem, ak.pub, quote.msg, quote.sig, pcrs.bin and pcrs.json into the directory."""
     configure_logging()
     if not re.fullmatch("([0-9A-Fa-f]{2})*", args.nonce):
         raise UsageError(
@@ -56,7 +56,9 @@ def run(args: argparse.Namespace) -> int:
         )
     else:
         print(f"quoted by {answer['root_of_trust']}, AK {answer['ak_name'][:16]}…")
-        print("check key, signature, nonce and PCR values with")
+        print("judge it, with the enroller's trust file, with")
+        print(f"    {_verify_command(directory, args.nonce)}")
+        print("or key, signature, nonce and PCR values alone with")
         print("    " + " \\\n        ".join(check))
     return 0
 
@@ -66,11 +68,18 @@ def _files(answer: dict[str, Any]) -> dict[str, bytes]:
     values = {int(index): bytes.fromhex(value) for index, value in answer["pcrs"].items()}
     return {
         "ak.pem": answer["ak_pem"].encode(),
+        "ak.pub": base64.b64decode(answer["ak_public"]),
         "quote.msg": base64.b64decode(answer["attest"]),
         "quote.sig": base64.b64decode(answer["signature"]),
         "pcrs.bin": serialized_pcrs(values),
         "pcrs.json": (json.dumps({"sha256": answer["pcrs"]}, indent=2) + "\n").encode(),
     }
+
+
+def _verify_command(directory: Path, nonce: str) -> str:
+    return shlex.join(
+        ["swt3-agent", "verify", str(directory), "--nonce", nonce, "--trust", "TRUST"]
+    )
 
 
 def _check_command(directory: Path, nonce: str) -> list[str]:

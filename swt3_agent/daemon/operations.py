@@ -111,6 +111,7 @@ def quote(node: Node, nonce: str) -> dict[str, Any]:
     public = parse_public(answer.ak_public)
     return {
         "ak_pem": public.to_pem(),
+        "ak_public": base64.b64encode(answer.ak_public).decode(),
         "ak_name": public.name().hex(),
         "attest": base64.b64encode(answer.attest).decode(),
         "signature": base64.b64encode(answer.signature_tpmt).decode(),

@@ -6,8 +6,11 @@ side of it, ``sign_receipts`` that of whoever takes a bundle over.
 verifier      the checks of a proof, in their order; ``examination``: what they brought to light
   quote       the head's quote; ``anchoring``: whose word its key rests on
   content     what the record says
+  earlier     the head before the record
   limits      what none of that proves
   report      what was found
+challenge     the answer to a live challenge: ``answer`` its files, ``challenge_report`` the rest
+references    boot state against reference values; ``roots``: which kind of TPM is enough
 course        checks as they are made, and what remained in doubt, for proofs and bundles alike
 enroller      signs trust files; ``importer`` signs receipts, and reads them
 bundle        the same for a bundle
@@ -16,6 +19,8 @@ bundle        the same for a bundle
 from swt3_agent.verify.bundle.judge import verify_bundle
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.source import BundleSource
+from swt3_agent.verify.challenge import verify_challenge
+from swt3_agent.verify.challenge_report import ChallengeReport
 from swt3_agent.verify.enroller import enroller_public_key, sign_trust
 from swt3_agent.verify.importer import (
     importer_key,
@@ -29,6 +34,7 @@ from swt3_agent.verify.verifier import verify_proof
 __all__ = [
     "BundleReport",
     "BundleSource",
+    "ChallengeReport",
     "Check",
     "HeadInfo",
     "Outcome",
@@ -41,5 +47,6 @@ __all__ = [
     "sign_receipts",
     "sign_trust",
     "verify_bundle",
+    "verify_challenge",
     "verify_proof",
 ]

@@ -80,18 +80,18 @@ def check_key(statement: TrustStatement, quote: VerifiedQuote) -> None:
         )
 
 
-def check_validity(statement: TrustStatement, note: CheckpointNote) -> None:
-    """Whether the head falls into the time for which the enroller speaks.
+def check_validity(statement: TrustStatement, utc_ms: int, what: str = "the head") -> None:
+    """Whether ``what``, made at ``utc_ms``, falls into the time for which the enroller speaks.
 
     Raises FormatError ``TRUST_VALIDITY`` or ``TRUST_REVOKED``.
     """
-    if not statement.valid_from_ms <= note.utc_ms < statement.valid_until_ms:
+    if not statement.valid_from_ms <= utc_ms < statement.valid_until_ms:
         raise _refusal(
             "TRUST_VALIDITY",
-            f"the head of {note.utc_ms} ms UTC lies outside the trust file's validity,"
+            f"{what} of {utc_ms} ms UTC lies outside the trust file's validity,"
             f" {statement.valid_from_ms} to {statement.valid_until_ms}",
         )
-    if statement.revoked_ms is not None and note.utc_ms >= statement.revoked_ms:
+    if statement.revoked_ms is not None and utc_ms >= statement.revoked_ms:
         raise _refusal("TRUST_REVOKED", f"the AK was revoked at {statement.revoked_ms} ms UTC")
 
 
@@ -111,6 +111,14 @@ def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:
         raise _refusal(
             "FLOOR_COUNTER", f"counter {note.counter} is less than the enrolled {floors.counter}"
         )
+    check_tpm_floors(floors, attest)
+
+
+def check_tpm_floors(floors: Floors, attest: Attest) -> None:
+    """The part of ``check_floors`` that needs no head.
+
+    Raises FormatError ``FLOOR_RESETS`` or ``FLOOR_CLOCK``.
+    """
     if attest.reset_count < floors.resets:
         raise _refusal(
             "FLOOR_RESETS",

@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import SignedNote
-from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.proof import Proof
-from swt3_agent.protocol.trust import TpmKind, TrustStatement
+from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.verify import content
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.earlier import EarlierHead, interval_of
 from swt3_agent.verify.limits import limits
 from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.report import HeadInfo, Outcome, RecordInfo, Report
+from swt3_agent.verify.roots import root_of
 
 
 @dataclass(slots=True)
@@ -55,19 +55,13 @@ class Examination(Course):
             remedy=remedy,
             checks=tuple(self.checks),
             trusted=self.trusted,
-            root_of_trust=self._root_of_trust(),
+            root_of_trust=root_of(None if self.quote is None else self.statement),
             not_proven=unproven,
             record=record_info,
             head=head_info,
             interval=interval,
             statement=self.statement,
         )
-
-    def _root_of_trust(self) -> RootOfTrust:
-        if self.quote is None or self.statement is None:
-            return RootOfTrust.SELF_REPORTED
-        hardware = self.statement.tpm is TpmKind.HARDWARE
-        return RootOfTrust.TPM if hardware else RootOfTrust.SOFTWARE_TPM
 
 
 def _record_info(proof: Proof) -> RecordInfo:

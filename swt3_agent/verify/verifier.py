@@ -9,11 +9,11 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import CheckpointNote, SignedNote, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_inclusion
 from swt3_agent.protocol.proof import Proof, decode_proof
-from swt3_agent.protocol.trust import TpmKind
 from swt3_agent.tcg.public import check_ak, parse_tpmt
 from swt3_agent.verify import anchoring, content, earlier, quote
 from swt3_agent.verify.examination import Examination
 from swt3_agent.verify.report import Report
+from swt3_agent.verify.roots import examine_root
 
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """How far the node's clock may run ahead of the verifier's."""
@@ -43,7 +43,7 @@ def verify_proof(
         _examine_content(examination, proof)
         _examine_time(examination, head.note, now_ms)
         _examine_signer(examination, head.note, trust)
-        _examine_root(examination, allow_software_tpm)
+        examine_root(examination, examination.statement, allow_software_tpm)
     except FormatError as error:
         return examination.refused(error)
     return examination.concluded()
@@ -175,7 +175,7 @@ def _examine_signer(examination: Examination, note: CheckpointNote, trust: bytes
         return
     statement = anchoring.read_trust(trust).statement
     anchoring.check_identity(statement, note)
-    anchoring.check_validity(statement, note)
+    anchoring.check_validity(statement, note.utc_ms)
     if examination.quote is None:
         examination.not_applicable("the trust file is about this log, but nobody signed the head")
         return
@@ -185,20 +185,3 @@ def _examine_signer(examination: Examination, note: CheckpointNote, trust: bytes
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
     examination.passed(f"{statement.enroller} vouches for this key, node and log")
-
-
-def _examine_root(examination: Examination, allow_software_tpm: bool) -> None:
-    examination.begin("root-of-trust")
-    statement = examination.statement
-    if statement is None:
-        examination.not_applicable("unknown without a signature and a trust file")
-    elif statement.tpm is TpmKind.HARDWARE:
-        examination.passed("the enroller saw a hardware TPM")
-    elif allow_software_tpm:
-        examination.passed("a software TPM, which you allowed")
-    else:
-        examination.doubt(
-            "SOFTWARE_TPM",
-            "the head is signed by a software TPM, whose keys root can copy",
-            "add --allow-software-tpm if that suffices, or enrol a hardware TPM",
-        )
