@@ -1,10 +1,38 @@
-"""The enroller's side: sign a trust file."""
+"""The enroller's side: his key, and the trust files that he signs with it."""
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.note import NoteSignature, encode_note
 from swt3_agent.protocol.trust import parse_trust_body
+
+_HOW = "make one with `swt3-agent enroll keygen -o enroller.pem`"
+
+
+def generate_enroller_key() -> bytes:
+    """A new Ed25519 private key as PEM (PKCS 8)."""
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def enroller_key(pem: bytes) -> Ed25519PrivateKey:
+    """The private key in a PEM file. Raises FormatError ``ENROLLER_KEY``."""
+    try:
+        key = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise FormatError(
+            "ENROLLER_KEY", f"the enroller's key cannot be read: {error}", remedy=_HOW
+        ) from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise FormatError("ENROLLER_KEY", "the enroller's key is not an Ed25519 key", remedy=_HOW)
+    return key
 
 
 def enroller_public_key(private_key: Ed25519PrivateKey) -> bytes:
