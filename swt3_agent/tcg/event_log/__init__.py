@@ -5,8 +5,20 @@ and beyond the digests only where an event's data has the digest that was extend
 (docs/formats.md, "Measured boot").
 """
 
+from swt3_agent.tcg.event_log.coverage import Coverage, coverage
+from swt3_agent.tcg.event_log.decode import decode
 from swt3_agent.tcg.event_log.events import Event, EventType
 from swt3_agent.tcg.event_log.log import EventLog
 from swt3_agent.tcg.event_log.parse import MAX_EVENTS, MAX_LOG, parse_event_log
 
-__all__ = ["MAX_EVENTS", "MAX_LOG", "Event", "EventLog", "EventType", "parse_event_log"]
+__all__ = [
+    "MAX_EVENTS",
+    "MAX_LOG",
+    "Coverage",
+    "Event",
+    "EventLog",
+    "EventType",
+    "coverage",
+    "decode",
+    "parse_event_log",
+]
