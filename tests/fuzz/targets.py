@@ -1,6 +1,7 @@
 """The parsers that read what comes from outside, and true inputs of each."""
 
 import io
+import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +41,14 @@ def _attest() -> bytes:
 
 
 def _member(name: str) -> list[bytes]:
-    from tests.support.bundles import unpack
+    return [_extracted(path, name) for path in sorted(VECTORS.glob("bundle-*/*.tar"))]
 
-    return [unpack(path.read_bytes())[name] for path in sorted(VECTORS.glob("bundle-*/*.tar"))]
+
+def _extracted(path: Path, name: str) -> bytes:
+    with tarfile.open(path) as tar:
+        file = tar.extractfile(name)
+        assert file is not None
+        return file.read()
 
 
 def _bundles() -> list[bytes]:
