@@ -12,6 +12,7 @@ from typing import Any
 from swt3_agent.daemon import control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.custody import custody_view, rotate_custody
+from swt3_agent.daemon.enrolment import enrolment_answer, enrolment_request
 from swt3_agent.daemon.history import Question, history
 from swt3_agent.daemon.merkle import merkle
 from swt3_agent.daemon.node import Node
@@ -41,6 +42,8 @@ def operations(
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "enrol_request": lambda: enrolment_request(node),
+        "enrol_answer": lambda challenge: enrolment_answer(node, challenge),
         "custody": lambda: custody_view(node),
         "custody_rotate": lambda: rotate_custody(node),
         "history": lambda **question: history(

@@ -14,6 +14,7 @@ from swt3_agent.protocol.enrolment import (
 )
 
 STATE_FORMAT = "swt3-agent/enrol-state/1"
+USED_FORMAT = "swt3-agent/enrol-used/1"
 MAX_STATE = 2 * MAX_ENROLMENT_FILE
 """Bytes: it holds the request in Base 64."""
 
@@ -24,7 +25,7 @@ class PendingState(
     forbid_unknown_fields=True,
     omit_defaults=True,
     kw_only=True,
-    tag=f"{STATE_FORMAT}#pending",
+    tag=STATE_FORMAT,
     tag_field="format",
 ):
     """A challenge that waits for its answer. ``secret`` is what the TPM is to show that it opened;
@@ -47,7 +48,7 @@ class UsedState(
     frozen=True,
     forbid_unknown_fields=True,
     kw_only=True,
-    tag=f"{STATE_FORMAT}#used",
+    tag=USED_FORMAT,
     tag_field="format",
 ):
     """What is left of it: which answer it was used for, and no secret."""
