@@ -19,7 +19,7 @@ from swt3_agent.config.settings import (
     OpsSettings,
     TpmSettings,
 )
-from swt3_agent.config.values import NO_TPM, Labels
+from swt3_agent.config.values import NO_COUNTER, NO_TPM, Labels
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import LOG_PCRS
 from swt3_agent.protocol.fingerprint import check_tenant
@@ -33,6 +33,8 @@ MAX_NAME = 128  # characters
 _MAX_TIMEOUT_S = 600
 _MAX_INTERVAL_S = 366 * 24 * 3600
 _MAX_BATCH_RECORDS = 1000
+_MIN_COUNTER_S = 60  # each step writes to NV memory: parts are rated for some 500,000 writes
+_COUNTER = re.compile(f"01[89ab][0-9a-f]{{5}}|{NO_COUNTER}")
 _TEMPERATURES = (1, 200)  # a limit that nothing reaches would be none
 _BATCH_BYTES = (64 * 1024, 4 * 1024 * 1024)
 _CUSTODY_FORMATS = ("log", "files")
@@ -113,6 +115,12 @@ def _check_tpm(tpm: TpmSettings, findings: Findings) -> None:
         f"is {tpm.log_pcr}",
         f"choose one of {sorted(LOG_PCRS)}: software can reset 16 and 23, the boot uses others",
     )
+    findings.require(
+        _COUNTER.fullmatch(tpm.counter) is not None,
+        "agent.tpm.counter",
+        f"is {tpm.counter[:MAX_NAME]!r}",
+        f"give 8 hex digits from 01800000 to 01bfffff, which are the owner's, or {NO_COUNTER}",
+    )
     _check_timeout("agent.tpm.timeout", tpm.timeout, findings)
 
 
@@ -126,6 +134,12 @@ def _check_intervals(intervals: Intervals, cadence: CadenceSettings, findings: F
                 f"is not within 1 to {_MAX_INTERVAL_S}",
                 "give seconds",
             )
+    findings.require(
+        not intervals.counter < _MIN_COUNTER_S,
+        "agent.intervals.counter",
+        f"is less than {_MIN_COUNTER_S}, which would wear out the TPM's memory",
+        "give seconds, say 900",
+    )
 
 
 def _check_models(models: Sequence[ModelSettings], findings: Findings) -> None:

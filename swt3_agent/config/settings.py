@@ -9,15 +9,18 @@ from swt3_agent.protocol.checkpoint import DEFAULT_LOG_PCR
 
 
 class TpmSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.tpm``: where the TPM is and which register chains the heads of the log."""
+    """``agent.tpm``: where the TPM is, which register chains the heads of the log, and which NV
+    index counts (8 hex digits, or ``none``)."""
 
     tcti: str | None = None
     log_pcr: int = DEFAULT_LOG_PCR
+    counter: str = "01800053"
     timeout: float = 30.0
 
 
 class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``agent.intervals``: seconds between two runs of each collector, and between heads."""
+    """``agent.intervals``: seconds between two runs of each collector, between heads, and between
+    steps of the counter."""
 
     host: float = 3600.0
     platform: float = 3600.0
@@ -25,6 +28,7 @@ class Intervals(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     weights: float = 3600.0
     environment: float = 3600.0
     checkpoint: float = 10.0
+    counter: float = 900.0
 
 
 class AdapterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -141,7 +141,7 @@ agent:
   #environment:
   #  max_temperature: 85
 
-  # Seconds between two readings, and between two signed heads of the log.
+  # Seconds between two readings, two signed heads of the log, two steps of the TPM's counter.
   #intervals:
   #  host: 3600
   #  platform: 3600
@@ -149,11 +149,13 @@ agent:
   #  weights: 3600
   #  environment: 3600
   #  checkpoint: 10
+  #  counter: 900
 
   # Which TPM signs; left out: the machine's own, /dev/tpmrm0.
   #tpm:
   #  tcti: device:/dev/tpmrm0
   #  log_pcr: 13
+  #  counter: '01800053'
 """
 
 _NO_LEDGER = """\

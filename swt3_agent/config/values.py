@@ -28,6 +28,7 @@ DEFAULT_STATE_DIR = Path("/var/lib/swt3-agent")
 DEFAULT_SOCKET = Path("/run/swt3-agent/intake.sock")
 DEFAULT_TENANT = "LOCAL"
 NO_TPM = "none"
+NO_COUNTER = "none"
 
 LEVEL_WITHOUT_LEDGER = 3  # nothing may leave
 LEVEL_WITH_LEDGER = 1
@@ -177,6 +178,11 @@ class Config:
     def quoted_pcrs(self) -> tuple[int, ...]:
         """The PCRs of every quote, ascending (docs/formats.md, "What a signed head proves")."""
         return quoted_pcrs(self.tpm.log_pcr)
+
+    @property
+    def counter_index(self) -> int | None:
+        """The NV index of the gapless counter (``agent.tpm.counter``). None: there is none."""
+        return None if self.tpm.counter == NO_COUNTER else int(self.tpm.counter, 16)
 
     def refuse_incomplete(self) -> None:
         """Raise ConfigError where something is missing that minting and delivery need."""
