@@ -1,9 +1,12 @@
 """Files that a verb was told to write: whole, or not at all; and to read: within bounds."""
 
+import contextlib
 import os
 import stat
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from swt3_agent.errors import AgentError, UsageError
@@ -52,10 +55,31 @@ def write_whole(path: Path, data: bytes, mode: int = _ANY_MODE) -> None:
         if _is_special(target):
             target.write_bytes(data)
         else:
-            _replace(target, data, mode)
+            _put(target, data, mode, lambda temporary: temporary.rename(target))
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, until Python 3.12
         reason = getattr(error, "strerror", None) or str(error)
         raise _unwritable(path, reason) from error
+
+
+def write_new(path: Path, data: bytes, mode: int = _ANY_MODE) -> None:
+    """Write ``data`` whole to a file that must not be there yet.
+
+    ``mode`` and special files are as for ``write_whole``. Raises UsageError ``FILE_EXISTS``,
+    AgentError ``OUTPUT_UNWRITABLE``.
+    """
+    try:
+        if _is_special(path):
+            path.write_bytes(data)
+        else:
+            _put(path, data, mode, partial(_place_new, path))
+    except FileExistsError as error:
+        raise UsageError(
+            "FILE_EXISTS",
+            f"{path} is there already",
+            remedy="choose another name, or move that file away if nobody needs it",
+        ) from error
+    except OSError as error:
+        raise _unwritable(path, error.strerror or str(error)) from error
 
 
 def _is_special(path: Path) -> bool:
@@ -66,19 +90,29 @@ def _is_special(path: Path) -> bool:
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
-def _replace(path: Path, data: bytes, mode: int) -> None:
-    """Through a file beside it: only what lies in the same directory can be renamed in one step."""
+def _put(path: Path, data: bytes, mode: int, place: Callable[[Path], object]) -> None:
+    """Through a file beside it: only what lies in the same directory can be named in one step."""
     fd, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(fd, "wb") as stream:
             stream.write(data)
             stream.flush()
-            os.fchmod(fd, mode & ~_umask())  # mkstemp's own is 0600, and this is to be handed on
+            with contextlib.suppress(PermissionError):  # a stick's FAT has no modes to change
+                os.fchmod(fd, mode & ~_umask())  # mkstemp's is 0600, and this is to be handed on
             os.fsync(fd)
+        place(temporary)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _place_new(path: Path, temporary: Path) -> None:
+    """Name it ``path``, which nobody else took: without a hard link, which a stick's FAT has not."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    try:
         temporary.rename(path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
 
 

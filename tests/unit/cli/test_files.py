@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from swt3_agent.cli.files import make_directory, write_whole
-from swt3_agent.errors import AgentError
+from swt3_agent.cli.files import make_directory, write_new, write_whole
+from swt3_agent.errors import AgentError, UsageError
 
 
 def refusal(path: Path) -> AgentError:
@@ -58,3 +58,36 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         assert caught.value.code == "OUTPUT_UNWRITABLE"
     make_directory(tmp_path / "a" / "b")
     make_directory(tmp_path / "a" / "b")
+
+
+def test_a_new_file_is_written_whole_with_its_mode(tmp_path: Path) -> None:
+    write_new(tmp_path / "f", b"new", 0o600)
+    assert (tmp_path / "f").read_bytes() == b"new"
+    assert stat.S_IMODE((tmp_path / "f").stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [tmp_path / "f"]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "link", "dangling"])
+def test_a_new_file_replaces_nothing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "f"
+    (tmp_path / "other").write_bytes(b"old")
+    if kind == "file":
+        path.write_bytes(b"old")
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("other" if kind == "link" else "absent")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(UsageError) as caught:
+        write_new(path, b"new")
+    assert caught.value.code == "FILE_EXISTS"
+    assert sorted(tmp_path.iterdir()) == before
+    assert (tmp_path / "other").read_bytes() == b"old"
+
+
+def test_a_new_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent" / "f", Path("/dev/full"), tmp_path / ("x" * 300)):
+        with pytest.raises(AgentError) as caught:
+            write_new(path, b"new")
+        assert caught.value.code == "OUTPUT_UNWRITABLE"
+    assert list(tmp_path.iterdir()) == []
