@@ -217,9 +217,7 @@ def _examine_signers(
     assert chain is not None  # noqa: S101  set before
     floor = 0  # of what the enroller saw, and this bundle goes on from
     if statement is not None and chain.signed:
-        enrolled = parse_tpmt(statement.ak_public).tpmt
-        if chain.used_keys != {enrolled}:
-            raise refusal("TRUST_AK", "a head is signed by another key than the enrolled AK")
+        chain.signers.check_enrolled(parse_tpmt(statement.ak_public))
         if reaches(statement.floors, manifest):
             floor = statement.floors.size
         examination.passed("every signed head is the enrolled key's")

@@ -11,7 +11,8 @@ from datetime import datetime, timezone
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.verify.bundle.contents import Contents
-from swt3_agent.verify.bundle.heads import HeadChain, Irregularity
+from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.irregularity import Irregularity
 from swt3_agent.verify.report import HeadInfo, Verification, head_json, printable
 
 _SHOWN = 20  # findings, procedures and listeners that a terminal gets of each

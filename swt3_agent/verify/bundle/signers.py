@@ -1,0 +1,94 @@
+"""Whose heads these are: the attestation keys of a log, in the order in which they followed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from swt3_agent.errors import FormatError
+from swt3_agent.protocol.checkpoint import SignedNote
+from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
+from swt3_agent.verify.bundle.archive import refusal
+
+
+@dataclass(slots=True)
+class Signers:
+    """The keys that a bundle names. ``linked`` are the places of those for which the key before
+    gave its word; ``used`` are the places of those that signed a head."""
+
+    keys: Sequence[EccPublic]
+    linked: frozenset[int] = frozenset()
+    used: set[int] = field(default_factory=set)
+    _stated: dict[bytes, int] = field(default_factory=dict)
+    _retired: set[bytes] = field(default_factory=set)
+    _place: int = 0
+    _covered: int | None = None
+
+    @classmethod
+    def of(cls, publics: Sequence[bytes], linked: frozenset[int] = frozenset()) -> "Signers":
+        """Keys from their TPMT_PUBLIC. Raises FormatError ``PUBLIC_*`` or ``AK_*``."""
+        keys = [parse_tpmt(public) for public in publics]
+        for key in keys:
+            check_ak(key)
+        return cls(keys, linked)
+
+    def state(self, seq: int, public: bytes) -> None:
+        """Record ``seq`` says that this key (TPMT_PUBLIC) signs from then on."""
+        self._stated[public] = seq
+
+    def retire(self, name: bytes) -> None:
+        """The log says that the key with this Name signs no more."""
+        self._retired.add(name)
+
+    def signer_of(self, head: SignedNote, *, follows: bool = True) -> EccPublic:
+        """The key in whose line ``head`` is signed; no signature is verified here.
+
+        Raises FormatError ``NOTE_KEY_ID`` where it is none of them; ``HEAD_KEY`` where a key signs
+        after its successor, after its retirement, or before a head of its predecessor covers the
+        record that names it. ``follows``: the head is of the chain, and not looked up beside it.
+        """
+        place = next(
+            (
+                place
+                for place, key in enumerate(self.keys)
+                if head.signature_of(key.spki_der()) is not None
+            ),
+            None,
+        )
+        if place is None:
+            raise refusal("NOTE_KEY_ID", "a head is signed by no key that the bundle names")
+        key = self.keys[place]
+        if follows:
+            self._check_turn(place, key, head)
+            self._place, self._covered = place, head.note.size
+            self.used.add(place)
+        return key
+
+    def _check_turn(self, place: int, key: EccPublic, head: SignedNote) -> None:
+        size = head.note.size
+        if place < self._place:
+            raise refusal("HEAD_KEY", f"the head of {size} records is signed by an earlier key")
+        if key.name() in self._retired:
+            raise refusal("HEAD_KEY", f"the head of {size} records is signed by a retired key")
+        stated = self._stated.get(key.tpmt)
+        succeeds = place > self._place and place in self.linked
+        if succeeds and stated is not None and (self._covered or 0) <= stated:
+            raise refusal(
+                "HEAD_KEY",
+                f"no head of the key before covers record {stated}, which names its successor",
+            )
+
+    def check_enrolled(self, enrolled: EccPublic) -> None:
+        """Whether every head is signed by ``enrolled`` or by what it led to.
+
+        Raises FormatError ``TRUST_AK``.
+        """
+        for place in self.used:
+            at = place
+            while self.keys[at].tpmt != enrolled.tpmt:
+                if at not in self.linked:
+                    raise FormatError(
+                        "TRUST_AK",
+                        "a head is signed by another key than the enrolled AK, which did not"
+                        " vouch for it",
+                        remedy="ask the enroller which node and key the trust file is for",
+                    )
+                at -= 1
