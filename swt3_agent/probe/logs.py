@@ -27,7 +27,7 @@ _LACKS = {
 }
 
 
-def read_log(question: Question, root: Path = Path("/")) -> tuple[bytearray, int | None] | Lack:
+def read_log(question: Question, root: Path = Path("/")) -> tuple[bytes, int | None] | Lack:
     """The bytes that are asked for, and the log's size where its end was seen.
 
     ``root`` is where ``sys/kernel/security`` lies.
@@ -62,7 +62,7 @@ def _open_file(path: Path) -> int:
     return descriptor
 
 
-def _read(descriptor: int, question: Question) -> tuple[bytearray, int | None] | Lack:
+def _read(descriptor: int, question: Question) -> tuple[bytes, int | None] | Lack:
     """At most ``log.value`` bytes from the offset.
 
     These files have no size and take any offset. So reading begins a byte before it: one that lies
@@ -81,8 +81,8 @@ def _read(descriptor: int, question: Question) -> tuple[bytearray, int | None] |
         return Lack(Lacking.LOG_SHORTER)
     del data[:before]
     if len(data) <= question.log.value:
-        return data, question.offset + len(data)
+        return bytes(data), question.offset + len(data)
     if question.log is Log.BOOT:
         return Lack(Lacking.LOG_TOO_LARGE)
     del data[question.log.value :]
-    return data, None
+    return bytes(data), None

@@ -110,7 +110,7 @@ def _read_line(connection: socket.socket) -> bytes:
     return line
 
 
-def _send(connection: socket.socket, answer: Data | Lack, data: bytes | bytearray = b"") -> None:
+def _send(connection: socket.socket, answer: Data | Lack, data: bytes = b"") -> None:
     connection.settimeout(ANSWER_TIMEOUT_S)
     connection.sendall(answer_line(answer))
     connection.sendall(data)

@@ -1,4 +1,4 @@
-"""What is said to the probe and what it answers (docs/protocol.md, "Probe"): lines of ASCII.
+"""What is said to the probe and what it answers (docs/formats.md, "Probe"): lines of ASCII.
 
 A question is one line, an answer one line and, where it has data, so many bytes after it:
 
