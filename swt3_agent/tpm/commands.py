@@ -20,9 +20,9 @@ from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.pcr import PcrSelection, composite_digest, read_selection, sha256_selection
 from swt3_agent.tcg.reader import Reader
 from swt3_agent.tcg.signature import tpmt_to_der
+from swt3_agent.tpm import key_faults
 from swt3_agent.tpm.attestation_key import LoadedKey
 from swt3_agent.tpm.connection import is_auth_failure
-from swt3_agent.tpm.key_files import unusable
 from swt3_agent.tpm.messages import ClockInfo
 
 QUOTE_ATTEMPTS = 5
@@ -69,7 +69,7 @@ def quote(
     """TPM2_Quote over ``nonce``, together with the values that were quoted.
 
     Raises TpmError: TPM_BANK when the TPM quoted other registers than asked, as it does without a
-    word for a bank that is not allocated; TPM_KEY_UNUSABLE for a wrong authValue; TPM_BUSY when
+    word for a bank that is not allocated; TPM_KEY_AUTH_LOST for a wrong authValue; TPM_BUSY when
     the registers never stand still.
     """
     selection = sha256_selection(indices)
@@ -78,7 +78,7 @@ def quote(
             attested, signature = esapi.quote(key.handle, _spell(indices), nonce, session1=session)
         except TSS2_Exception as error:
             if is_auth_failure(error):
-                raise unusable("its authValue is another one") from error
+                raise key_faults.auth_lost("its authValue is another one") from error
             raise
         attest, signature_tpmt = bytes(attested), signature.marshal()
         digest = _quoted_digest(attest, selection, nonce)

@@ -116,11 +116,14 @@ def _text(value: bytes) -> str:
 
 
 @contextlib.contextmanager
-def salted_session(esapi: ESAPI, parent: ESYS_TR, *, encrypt: bool = False) -> Iterator[ESYS_TR]:
+def salted_session(
+    esapi: ESAPI, parent: ESYS_TR, *, hide_command: bool = False, hide_answer: bool = False
+) -> Iterator[ESYS_TR]:
     """An HMAC session whose salt only the storage primary ``parent`` can open, so that whoever
     listens on the bus learns no authValue and cannot change a command. Flushed at the end.
 
-    ``encrypt`` hides the first parameter of each command too."""
+    ``hide_command`` encrypts the first parameter of each command too, ``hide_answer`` that of each
+    answer."""
     session = esapi.start_auth_session(
         parent,
         ESYS_TR.NONE,
@@ -134,8 +137,10 @@ def salted_session(esapi: ESAPI, parent: ESYS_TR, *, encrypt: bool = False) -> I
     )
     try:
         attributes = TPMA_SESSION.CONTINUESESSION
-        if encrypt:
+        if hide_command:
             attributes |= TPMA_SESSION.DECRYPT
+        if hide_answer:
+            attributes |= TPMA_SESSION.ENCRYPT
         esapi.trsess_set_attributes(session, attributes)
         yield session
     finally:
@@ -166,6 +171,23 @@ def is_auth_failure(error: TSS2_Exception) -> bool:
     return is_format_one(error) and int(error.rc) & 0xBF in (0x8E, 0xA2)
 
 
+def is_no_such_handle(error: TSS2_Exception) -> bool:
+    """Whether the TPM knows nothing under a handle that the command names: TPM_RC_HANDLE."""
+    return is_format_one(error) and int(error.rc) & 0xBF == 0x8B
+
+
+def is_no_space(error: TSS2_Exception) -> bool:
+    """Whether NV memory is full: TPM_RC_NV_SPACE."""
+    rc = int(error.rc)
+    return rc >> 16 in _TPM_LAYERS and rc & 0xFFFF == 0x14B
+
+
+def is_unwritten(error: TSS2_Exception) -> bool:
+    """Whether an NV index has no content yet: TPM_RC_NV_UNINITIALIZED."""
+    rc = int(error.rc)
+    return rc >> 16 in _TPM_LAYERS and rc & 0xFFFF == 0x14A
+
+
 def explain(error: TSS2_Exception) -> TpmError:
     """TPM_BUSY where the TPM asks for patience, else TPM_FAILED."""
     rc = int(error.rc)
@@ -179,4 +201,13 @@ def explain(error: TSS2_Exception) -> TpmError:
         "TPM_FAILED",
         f"the TPM refused or lost the command: {error} ({rc:#x})",
         remedy="look at the kernel log (`journalctl -k -g tpm`); try again",
+    )
+
+
+def endorsement_owned(error: TSS2_Exception) -> TpmError:
+    """The endorsement hierarchy asks for an authorization that we do not have."""
+    return TpmError(
+        "TPM_DENIED",
+        f"the endorsement hierarchy of the TPM has an authorization of its own: {error}",
+        remedy="take it off (`tpm2_changeauth -c endorsement -p OLD`), or clear the TPM",
     )

@@ -91,8 +91,8 @@ class EndorsementKey:
 
 @dataclass(frozen=True, slots=True)
 class CounterState:
-    """The log's counter: ``public`` is a TPMS_NV_PUBLIC. ``defined`` says that the index is new,
-    so that its value need not follow an earlier one: it stays so until ``increment_counter``."""
+    """The log's counter: ``public`` is a TPMS_NV_PUBLIC. ``defined`` says that this call
+    gave it its first value, which need not follow one that an earlier index had."""
 
     index: int
     public: bytes

@@ -14,7 +14,8 @@ from swt3_agent.daemon.doctor.finding import Finding, failure, good, of_reason, 
 from swt3_agent.daemon.sockets import RUNTIME_DIRECTORY
 from swt3_agent.relay.intake import CLIENT_GROUP
 from swt3_agent.store.state import Layout
-from swt3_agent.tpm.key_files import read_auth, read_blob
+from swt3_agent.tpm.auth_value import read_auth
+from swt3_agent.tpm.key_files import read_blob
 
 AGENT_USER = "swt3"
 CONNECT_TIMEOUT_S = 2.0
@@ -62,7 +63,8 @@ def _check_room(subject: str, path: Path) -> Iterator[Finding]:
 
 
 def check_keys(layout: Layout) -> Iterator[Finding]:
-    """Whether the attestation key at rest can be read. Raises TpmError TPM_KEY_UNUSABLE."""
+    """Whether the attestation key at rest can be read. Raises TpmError: one of
+    ``key_faults.KEY_CODES``."""
     if not layout.keys.exists():
         return
     os.scandir(layout.keys).close()  # else what is hidden from us would look absent

@@ -10,6 +10,7 @@ from swt3_agent.errors import TpmError
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.tcg.public import check_ak, parse_public
 from swt3_agent.tpm.client import Tpm
+from swt3_agent.tpm.key_files import earlier_path, read_next
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.integration.tpm.conftest import OpenTpm
 from tests.integration.tpm.processes import kill_and_wait, process_of
@@ -67,7 +68,7 @@ def test_a_wrong_authvalue_is_refused(open_tpm: OpenTpm, room: Path) -> None:
     tpm.open()
     tpm.close()
     (room / "keys" / "ak.auth").write_bytes(b"\x01" * 32)
-    assert refusal(open_tpm()).code == "TPM_KEY_UNUSABLE"
+    assert refusal(open_tpm()).code == "TPM_KEY_AUTH_LOST"
 
 
 def test_a_systemd_credential_takes_precedence_over_the_file(
@@ -82,7 +83,7 @@ def test_a_systemd_credential_takes_precedence_over_the_file(
     tpm.close()
     assert not (room / "keys" / "ak.auth").exists()
     (credentials / "ak-auth").write_bytes(b"\x03" * 32)
-    assert refusal(open_tpm()).code == "TPM_KEY_UNUSABLE"
+    assert refusal(open_tpm()).code == "TPM_KEY_AUTH_LOST"
 
 
 def test_the_key_of_another_tpm_is_refused_and_kept(open_tpm: OpenTpm, room: Path) -> None:
@@ -98,7 +99,7 @@ def test_the_key_of_another_tpm_is_refused_and_kept(open_tpm: OpenTpm, room: Pat
     shutil.copy(room / "other-keys" / "ak.json", room / "keys" / "ak.json")
     foreign = (room / "keys" / "ak.json").read_bytes()
     assert foreign != blob
-    assert refusal(open_tpm()).code == "TPM_KEY_UNUSABLE"
+    assert refusal(open_tpm()).code == "TPM_KEY_OTHER_TPM"
     assert (room / "keys" / "ak.json").read_bytes() == foreign
 
 
@@ -110,12 +111,15 @@ def test_a_cleared_tpm_makes_no_new_key_unless_told_to(
     tpm.close()
     tpm2(swtpm.tcti, "clear", "-c", "p")
     tpm = open_tpm()
-    assert refusal(tpm).code == "TPM_KEY_UNUSABLE"
+    assert refusal(tpm).code == "TPM_KEY_CLEARED"
     new = tpm.open(replace_ak=True)
     assert new.ak_created
     assert new.ak_public != old.ak_public
     assert tpm.open() == new
-    assert (room / "keys" / "ak.json.retired").exists()
+    assert read_next(room / "keys") is not None  # until the log names it
+    assert tpm.adopt_successor().ak_public == new.ak_public
+    assert read_next(room / "keys") is None
+    assert earlier_path(room / "keys", parse_public(old.ak_public).name()).exists()
 
 
 def test_a_key_that_vanishes_under_a_running_agent_is_not_made_again(
@@ -127,7 +131,7 @@ def test_a_key_that_vanishes_under_a_running_agent_is_not_made_again(
     (room / "keys" / "ak.json").unlink()
     with pytest.raises(TpmError) as caught:
         tpm.challenge(b"a nonce!")
-    assert caught.value.code == "TPM_KEY_UNUSABLE"
+    assert caught.value.code == "TPM_KEY_GONE"
     assert not (room / "keys" / "ak.json").exists()
 
 

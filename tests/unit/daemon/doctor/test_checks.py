@@ -104,7 +104,7 @@ def test_a_damaged_key_fails(tmp_path: Path) -> None:
     layout.keys.mkdir()
     (layout.keys / "ak.json").write_text("{")
     found = run_check("keys", lambda: places.check_keys(layout))
-    assert codes(found) == {"TPM_KEY_UNUSABLE": Level.FAIL}
+    assert codes(found) == {"TPM_KEY_DAMAGED": Level.FAIL}
 
 
 @pytest.mark.permissions
