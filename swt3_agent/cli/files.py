@@ -107,7 +107,7 @@ def _put(path: Path, data: bytes, mode: int, place: Callable[[Path], object]) ->
 
 
 def _place_new(path: Path, temporary: Path) -> None:
-    """Name it ``path``, which nobody else took: without a hard link, which a stick's FAT has not."""
+    """Name it ``path``, which nobody else took; no hard link does it, for a FAT stick has none."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     try:
         temporary.rename(path)
