@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from swt3_agent.daemon import control
+from swt3_agent.daemon import baseline, control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.custody import custody_view, rotate_custody
 from swt3_agent.daemon.enrolment import enrolment_answer, enrolment_request
@@ -19,6 +19,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.receipts import import_receipts
+from swt3_agent.daemon.statement import statement
 from swt3_agent.daemon.views import attestation_view, status_view
 from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
@@ -42,6 +43,7 @@ def operations(
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "statement": lambda record: statement(node, record),
         "enrol_request": lambda: enrolment_request(node),
         "enrol_answer": lambda challenge: enrolment_answer(node, challenge),
         "custody": lambda: custody_view(node),
@@ -50,6 +52,11 @@ def operations(
             node.journal, node.catalogue, node.evidence, Question(**question), node.breath
         ),
         "merkle": lambda date, fingerprint: merkle(node.days, date, fingerprint),
+        "baseline": lambda: baseline.baseline_view(node.config, node.baselines, node.journal),
+        "baseline_accept": lambda **wanted: baseline.accept(node, **wanted),
+        "baseline_confirm": lambda reason: baseline.confirm(node, reason=reason),
+        "baseline_retract": lambda **wanted: baseline.retract(node, **wanted),
+        "baseline_diff": lambda: baseline.diff(node),
         "queue": lambda: queue_view(node),
         "queue_retry": lambda records: retry(node, records),
         "queue_resume": lambda: resume(node),

@@ -10,6 +10,7 @@ verifier      the checks of a proof, in their order; ``examination``: what they 
   limits      what none of that proves
   report      what was found
 challenge     the answer to a live challenge: ``answer`` its files, ``challenge_report`` the rest
+dsse          an in-toto statement in its envelope
 references    boot state against reference values; ``roots``: which kind of TPM is enough
 course        checks as they are made, and what remained in doubt, for proofs and bundles alike
 enroller      signs trust files; ``importer`` signs receipts, and reads them
@@ -21,6 +22,7 @@ from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.source import BundleSource
 from swt3_agent.verify.challenge import verify_challenge
 from swt3_agent.verify.challenge_report import ChallengeReport
+from swt3_agent.verify.dsse import StatementReport, verify_statement
 from swt3_agent.verify.enroller import enroller_public_key, sign_trust
 from swt3_agent.verify.importer import (
     importer_key,
@@ -40,6 +42,7 @@ __all__ = [
     "Outcome",
     "RecordInfo",
     "Report",
+    "StatementReport",
     "enroller_public_key",
     "importer_key",
     "importer_public_key",
@@ -49,4 +52,5 @@ __all__ = [
     "verify_bundle",
     "verify_challenge",
     "verify_proof",
+    "verify_statement",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from swt3_agent.errors import FormatError
 from swt3_agent.verify.report import Check, Outcome
 
-UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN"})
+UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN", "STATEMENT_TYPE"})
 """Files that claim to be something else: there is nothing to call false."""
 
 
