@@ -41,6 +41,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         f"last head   {utc_text(log['checkpoint_time'])}, "
         + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
         *_head_trouble(log),
+        *_counter(status["counter"]),
         *_intake(status["intake"]),
         *_custody(status["custody"]),
         *delivery_lines(status["delivery"]),
@@ -98,6 +99,23 @@ def _head_trouble(log: dict[str, Any]) -> list[str]:
     if log["checkpoint_time"] is not None and not log["checkpoint_signed"]:
         return ["heads       no TPM signs them: `verify` will say LOG_UNSIGNED"]
     return []
+
+
+def _counter(counter: dict[str, Any] | None) -> list[str]:
+    """Where the counter stands, and what a reset could drop unseen; nothing where none counts."""
+    if counter is None or (counter["certified"] is None and counter["error"] is None):
+        return []
+    lines = []
+    if counter["certified"] is not None:
+        lines.append(
+            f"counter     at {counter['value']}, certified at {utc_text(counter['certified'])};"
+            f" a reset could drop records from {counter['unprotected_from']} on"
+        )
+    if error := counter["error"]:
+        lines.append(f"counter     not stepped since {utc_text(error['since'])}")
+        lines.append(f"            {error['code']}: {error['detail']}")
+        lines.append(f"            remedy: {error['remedy']}")
+    return lines
 
 
 def _airgap(airgap: dict[str, Any]) -> list[str]:

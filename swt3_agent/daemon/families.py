@@ -89,6 +89,17 @@ _ALL = (
     Family("swt3_log_tree_size", "Records in the log."),
     Family("swt3_checkpoint_timestamp_seconds", "When the newest head of the log was made."),
     Family("swt3_checkpoint_signed", "1 when a TPM signed the newest head."),
+    Family(
+        "swt3_counter_value",
+        "Value of the TPM's counter of this log; absent where none is kept.",
+    ),
+    Family("swt3_counter_timestamp_seconds", "When the counter was last certified."),
+    Family(
+        "swt3_findings_total",
+        "What an assessor should know of this log and TPM, found in this boot.",
+        ("code",),
+        Sort.COUNTER,
+    ),
     Family("swt3_custody_available", "0 while custody cannot keep what clearing removes."),
     Family(
         "swt3_delivery_backlog_records",

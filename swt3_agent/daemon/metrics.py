@@ -5,7 +5,7 @@ together, since clients choose their names; at clearing level 3 all are.
 """
 
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
@@ -121,6 +121,13 @@ def _log(node: Node) -> Iterator[Metric]:
     if head is not None:
         yield gauge("swt3_checkpoint_timestamp_seconds", head.note.utc_ms / 1000)
     yield gauge("swt3_checkpoint_signed", head is not None and head.signed)
+    counter = node.counter.view()
+    if counter is not None and counter["value"] is not None:
+        yield gauge("swt3_counter_value", counter["value"])
+    if counter is not None and counter["certified"] is not None:
+        yield gauge("swt3_counter_timestamp_seconds", counter["certified"] / 1000)
+    found = node.finding_counts + Counter(node.earlier_findings)
+    yield samples("swt3_findings_total", {(code,): count for code, count in found.items()})
     quarantine = node.catalogue.kinds().get(Kind.QUARANTINE)
     yield gauge("swt3_quarantined_records", 0 if quarantine is None else quarantine.count)
 

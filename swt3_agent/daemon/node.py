@@ -7,7 +7,7 @@ no daemon runs. Opening it takes the state directory's lock, so there is never a
 import logging
 import secrets
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
@@ -23,6 +23,7 @@ from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.minter import minter_of
+from swt3_agent.daemon.node_counter import NodeCounter
 from swt3_agent.daemon.node_heads import HeadLack, LogNames, NodeHeads
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
@@ -33,7 +34,9 @@ from swt3_agent.daemon.start_records import (
 from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal.audit import appraise_audit
+from swt3_agent.protocol.baseline import PLATFORM, Accepted
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.store.baselines import Baselines
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.custody.log_shelf import Source
 from swt3_agent.store.custody.opening import open_custody
@@ -57,11 +60,13 @@ MOST_FINDINGS = 100
 class Node:
     """The wired parts of one node; open it as a context manager.
 
-    ``tpm`` is None where the settings say so. ``heads`` makes the heads of the log.
+    ``tpm`` is None where the settings say so. ``heads`` makes the heads of the log, ``counter``
+    steps what shows the end that a reset drops.
     ``gaps`` records what was refused; None where the node takes nothing in.
     ``delivery`` sends records to the ledger; None where there is none, or no daemon.
     ``findings`` are what an assessor should know of this run, the newest ``MOST_FINDINGS``;
-    ``earlier_findings`` counts those of this boot before this start, by code.
+    ``earlier_findings`` counts those of this boot before this start, by code, ``finding_counts``
+    those since.
     """
 
     def __init__(self, config: Config, state: StateDirectory | None = None) -> None:
@@ -69,6 +74,7 @@ class Node:
         the caller's to close."""
         self.config = config
         self.findings: deque[Reason] = deque(maxlen=MOST_FINDINGS)
+        self.finding_counts: Counter[str] = Counter()
         self.last_runs: dict[str, LastRun] = {}
         self.gaps: GapRecorder | None = None
         self.delivery: Delivery | None = None
@@ -126,6 +132,7 @@ class Node:
         self.catalogue = self._closing.enter_context(Catalogue.open(layout.catalogue, self.journal))
         self.settlements = Settlements(self.journal, self.catalogue)
         self.exports = Exports(self.journal, self.catalogue)
+        self.baselines = Baselines(self.journal, self.catalogue)
         self.evidence = EvidenceStore(layout.evidence)
         self.node_id = find_node_id(layout.root)
         self.log_id = stated_log_id(self.journal) if self.journal.size else secrets.token_hex(16)
@@ -145,6 +152,7 @@ class Node:
             config=lambda: self.config,
             found=self._note,
         )
+        self.counter = NodeCounter(self.heads, lambda: self.config)
 
     def _open_log(self) -> None:
         config = self.config
@@ -183,8 +191,12 @@ class Node:
 
     def _watch(self, config: Config) -> None:
         audit = Watched(self.audit, appraise_audit)
-        collectors = watched_collectors(config, self.tpm, self._boot_faults)
+        collectors = watched_collectors(config, self.tpm, self._boot_faults, self._accepted)
         self.watched = (*collectors, *watched_coverage(self), audit)
+
+    def _accepted(self) -> Sequence[Accepted] | Reason:
+        """The reference values for the boot state, as they are in force now."""
+        return self.baselines.accepted(PLATFORM, time.time_ns() // 1_000_000)
 
     def _boot_faults(self) -> tuple[Reason, ...]:
         """Why the TPM's registers do not tell of this boot, where heads have shown that."""
@@ -202,6 +214,7 @@ class Node:
             )
             logger.warning("finding %s", told)
             self.findings.append(finding)
+            self.finding_counts[finding.code] += 1
 
     def reach_tpm(self) -> None:
         """Ask now for a TPM that was not to be had so far: somebody waits for it.

@@ -1,7 +1,8 @@
 """The heads of a node: who signs them, from when on, and what hinders them.
 
 A TPM that is there at the start signs from the start; one that comes later is taken up with the
-next head. Either way a BOOT record says so first (docs/formats.md, "Payloads by kind").
+next head. Either way a BOOT record says so first (docs/formats.md, "Payloads by kind"), and where
+its clocks and its counter stand.
 """
 
 import logging
@@ -13,16 +14,21 @@ from dataclasses import dataclass
 from swt3_agent.config import Config
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.node_tpm import NodeTpm
-from swt3_agent.daemon.start_records import boot_content, key_content, stated_key
+from swt3_agent.daemon.pace import Pace
+from swt3_agent.daemon.start_records import TpmReadings, boot_content, key_content, stated_key
 from swt3_agent.errors import AgentError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.clocks import Moment
+from swt3_agent.store.counter import CounterKeeper, OpenedCounter
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.starts import account, earlier_start
 from swt3_agent.telemetry import Event, fields
-from swt3_agent.tpm.client import TpmIdentity
+from swt3_agent.tpm.client import Tpm, TpmIdentity
+from swt3_agent.tpm.key_faults import KEY_CODES
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +57,8 @@ class NodeHeads:
     """Makes the heads of one node, one at a time; any thread may ask.
 
     ``identity`` is the TPM that signs, None as long as none was reached; ``lack`` says why heads
-    are unsigned or not made at all, None while they are signed. ``found`` is told every finding.
+    are unsigned or not made at all, None while they are signed. ``counter`` is None without a TPM,
+    or where the settings want none. ``found`` is told every finding.
     """
 
     def __init__(
@@ -66,6 +73,7 @@ class NodeHeads:
     ) -> None:
         self.identity: TpmIdentity | None = None
         self.lack: HeadLack | None = None
+        self.counter: CounterKeeper | None = None
         self._node_tpm = node_tpm
         self._journal = journal
         self._catalogue = catalogue
@@ -73,11 +81,17 @@ class NodeHeads:
         self._config = config
         self._found = found
         self._lock = threading.Lock()  # over who signs, and one head at a time
+        self._pace = Pace()
 
     @property
     def latest(self) -> HeadRecord | None:
         """The newest head, signed or not."""
         return self._keeper.latest
+
+    @property
+    def rested(self) -> bool:
+        """Whether a head is due that nobody waits for: not while the TPM is slow to sign them."""
+        return self._pace.rested
 
     def start(self, findings: Sequence[Reason]) -> None:
         """Take up the chain of heads with the TPM that is to be had now, or with none; record the
@@ -87,7 +101,7 @@ class NodeHeads:
         """
         identity = self._node_tpm.reach(at_once=True)
         lack = self._node_tpm.lack
-        if lack is not None and lack.code == "TPM_KEY_UNUSABLE":  # the log names one
+        if lack is not None and lack.code in KEY_CODES:  # the log names one
             findings = [*findings, Reason.of(lack)]
         self._sign_with(identity, findings)
 
@@ -106,19 +120,55 @@ class NodeHeads:
         not to be had so far is tried first. Raises as ``HeadKeeper.checkpoint``.
         """
         with self._lock:
-            try:
-                self._take_up_tpm(at_once=covering is not None)
-                head = self._keeper.checkpoint(reason, covering=covering)
-            except AgentError as error:
-                self._lacks(error)
-                raise
-            if head is not None:
-                self._found(head.findings)
-            if self.identity is None and self._node_tpm.lack is not None:
-                self._lacks(self._node_tpm.lack)
-            else:
-                self.lack = None
+            return self._checkpoint(reason, covering)
+
+    def cover(self, seq: int) -> HeadRecord:
+        """A signed head that covers the record ``seq``. Raises as ``checkpoint``, and TpmError
+        where nothing signs."""
+        with self._lock:
+            head = self._checkpoint("counter", seq) or self.latest
+            if head is None or not head.signed:
+                raise self._without_tpm()
             return head
+
+    def open_counter(self) -> tuple[CounterKeeper, OpenedCounter]:
+        """The counter as it is now. Where it had to be defined anew, a BOOT record says so first.
+
+        Raises TpmError, also where there is no counter, and JournalError.
+        """
+        with self._lock:
+            self._take_up_tpm(at_once=False)
+            counter, tpm = self.counter, self._node_tpm.handle
+            if counter is None or tpm is None:
+                raise self._without_tpm()
+            opened = counter.open()
+            if opened.present.defined:
+                findings = [*self._keeper.recover(), *opened.findings]
+                readings = self._read(tpm)
+                readings.counter = opened.present
+                self._record_start(self.identity, readings, findings)
+                self._found(findings)
+            else:
+                self._keeper.tell(opened.findings)
+            counter.go_on(opened)
+            return counter, opened
+
+    def _checkpoint(self, reason: str, covering: int | None) -> HeadRecord | None:
+        """Call it with the lock."""
+        try:
+            self._take_up_tpm(at_once=covering is not None)
+            with self._pace.busy():
+                head = self._keeper.checkpoint(reason, covering=covering)
+        except AgentError as error:
+            self._lacks(error)
+            raise
+        if head is not None:
+            self._found(head.findings)
+        if self.identity is None and self._node_tpm.lack is not None:
+            self._lacks(self._node_tpm.lack)
+        else:
+            self.lack = None
+        return head
 
     def _take_up_tpm(self, *, at_once: bool) -> None:
         """Sign with a TPM that was late at the start. Call it with the lock."""
@@ -136,6 +186,7 @@ class NodeHeads:
 
         Changes nothing here where it fails, so that it can be done again.
         """
+        earlier = earlier_start(self._journal, self._catalogue)
         keeper = HeadKeeper(
             self._journal,
             self._catalogue,
@@ -146,31 +197,43 @@ class NodeHeads:
             log_pcr=self._config().tpm.log_pcr,
         )
         findings = [*known, *keeper.recover()]
-        log_pcr = None
-        if identity is not None:
+        readings, counter, opened = TpmReadings(), None, None
+        tpm, index = self._node_tpm.handle, self._config().counter_index
+        if identity is not None and tpm is not None:
+            if index is not None:
+                counter = CounterKeeper(self._journal, self._catalogue, tpm, keeper, index)
             try:
-                log_pcr = self._read_log_pcr()
-            except TpmError as error:  # lost since it was reached
+                readings = self._read(tpm)
+                opened = None if counter is None else counter.open()
+            except TpmError as error:  # lost since it was reached, or it does not count
                 findings.append(Reason.of(error))
-        self._record_start(identity, log_pcr, findings)
+        if earlier is not None and readings.moment is not None:
+            found = account(earlier, self._names.boot_id, readings.moment)
+            findings += [new for new in found if new.code not in {old.code for old in findings}]
+        if counter is not None and opened is not None:
+            readings.counter = opened.present
+            findings += opened.findings
+        self._record_start(identity, readings, findings)
+        if counter is not None and opened is not None:
+            counter.go_on(opened)
         stated = stated_key(self._journal, self._catalogue)
         if identity is not None and identity.ak_public != stated:
             self._append(Kind.KEY, key_content(identity))
         self._keeper = keeper
+        self.counter = counter
         self.identity = identity
         self._found(findings)
 
-    def _read_log_pcr(self) -> dict[str, object] | None:
-        tpm = self._node_tpm.handle
-        if tpm is None:
-            return None
+    def _read(self, tpm: Tpm) -> TpmReadings:
+        """What a BOOT record says of the TPM, but for the counter."""
         index = self._config().tpm.log_pcr
-        return {"index": index, "value": tpm.read_pcrs((index,))[index].hex()}
+        value = tpm.read_pcrs((index,))[index]
+        return TpmReadings((index, value), Moment.of(tpm.clock(), time.time_ns() // 1_000_000))
 
     def _record_start(
         self,
         identity: TpmIdentity | None,
-        log_pcr: Mapping[str, object] | None,
+        readings: TpmReadings,
         findings: Sequence[Reason],
     ) -> None:
         """The BOOT record: who starts, on what, and what was found. The first names the log."""
@@ -181,7 +244,7 @@ class NodeHeads:
             node_id=names.node_id,
             log_id=names.log_id,
             identity=identity,
-            log_pcr=log_pcr,
+            readings=readings,
             findings=findings,
             earlier=count_earlier_findings(self._journal, self._catalogue, names.boot_id),
         )
@@ -191,6 +254,16 @@ class NodeHeads:
         draft = Draft(kind, OWN_PROVENANCE, canonical_json(content))
         self._journal.append([draft]).result()
         self._catalogue.catch_up()
+
+    def _without_tpm(self) -> TpmError:
+        lack = self._node_tpm.lack
+        if lack is not None:
+            return TpmError(lack.code, lack.message, remedy=lack.remedy)
+        return TpmError(
+            "COUNTER_NONE",
+            "the settings say that no counter is kept",
+            remedy="set agent.tpm.counter to an NV index",
+        )
 
     def _lacks(self, error: AgentError) -> None:
         since_ms = time.time_ns() // 1_000_000

@@ -10,14 +10,17 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.node_counter import step_counter
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.days import SEAL_AFTER_S
 from swt3_agent.telemetry import Event, fields
 
 logger = logging.getLogger(__name__)
 
-EXECUTOR_THREADS = 8
-"""One for each collector and the heads, so that a slow one delays no other."""
+EXECUTOR_THREADS = 10
+"""One for each collector, the heads and the counter, so that a slow one delays no other."""
+COUNTER_LOOK_S = 5.0
+"""How often it is looked whether the counter is due: a TPM may come at any time."""
 
 
 def scheduler_of(node: Node) -> BackgroundScheduler:
@@ -37,6 +40,14 @@ def scheduler_of(node: Node) -> BackgroundScheduler:
         args=(node,),
         id=node.audit.name,
         next_run_time=datetime.now(timezone.utc),  # what was missed
+    )
+    scheduler.add_job(
+        _step_when_due,
+        "interval",
+        seconds=COUNTER_LOOK_S,
+        args=(node,),
+        id="counter",
+        next_run_time=datetime.now(timezone.utc),
     )
     scheduler.add_listener(_log_skipped, EVENT_JOB_MAX_INSTANCES)
     return scheduler
@@ -61,7 +72,7 @@ def schedule(
         runs_now = at_once is None or name in at_once or scheduler.get_job(name) is None
         _repeat(scheduler, name, collector.interval_s, _attest, (node, name), now=runs_now)
     every_s = node.config.intervals.checkpoint
-    _repeat(scheduler, "head", every_s, make_head, (node, "cadence"), now=False)
+    _repeat(scheduler, "head", every_s, _make_head_when_rested, (node,), now=False)
 
 
 def _repeat(
@@ -115,6 +126,16 @@ def _seal_days(node: Node) -> None:
     """Looked at every quarter of an hour, so that what could not be sealed at once is soon."""
     if node.audit.is_due() or node.audit.is_first():
         _attest(node, node.audit.name)
+
+
+def _make_head_when_rested(node: Node) -> None:
+    if node.heads.rested:
+        make_head(node, "cadence")
+
+
+def _step_when_due(node: Node) -> None:
+    if node.counter.is_due:
+        step_counter(node.counter, "cycle" if node.counter.has_stepped else "start")
 
 
 def make_head(node: Node, reason: str) -> None:

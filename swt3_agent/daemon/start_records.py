@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,9 +13,23 @@ from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.clocks import Moment
+from swt3_agent.store.counter_chain import PresentCounter
+from swt3_agent.store.counter_records import boot_counter
 from swt3_agent.store.journal import Journal
+from swt3_agent.store.starts import moment_content
 from swt3_agent.tcg.public import parse_public
 from swt3_agent.tpm.client import TpmIdentity
+
+
+@dataclass(slots=True)
+class TpmReadings:
+    """What a start reads from the TPM, as far as it answers: index and value of the log PCR, both
+    clocks, and the counter."""
+
+    log_pcr: tuple[int, bytes] | None = None
+    moment: Moment | None = None
+    counter: PresentCounter | None = None
 
 
 class _LogName(msgspec.Struct):
@@ -58,7 +73,7 @@ def boot_content(
     node_id: str,
     log_id: str,
     identity: TpmIdentity | None,
-    log_pcr: Mapping[str, object] | None,
+    readings: TpmReadings,
     findings: Iterable[Reason],
     earlier: Mapping[str, int],
 ) -> dict[str, object]:
@@ -71,7 +86,9 @@ def boot_content(
         "tenant": config.tenant,
         "clearing_level": config.clearing_level,
         "tpm": _tpm_content(identity),
-        "log_pcr": log_pcr,
+        "log_pcr": _log_pcr_content(readings.log_pcr),
+        **moment_content(readings.moment),
+        "counter": None if readings.counter is None else boot_counter(readings.counter),
         "findings": findings_content(findings),
         "earlier": earlier,
     }
@@ -86,6 +103,10 @@ def _tpm_content(identity: TpmIdentity | None) -> dict[str, object] | None:
         "vendor": identity.vendor,
         "firmware": identity.firmware,
     }
+
+
+def _log_pcr_content(log_pcr: tuple[int, bytes] | None) -> dict[str, object] | None:
+    return None if log_pcr is None else {"index": log_pcr[0], "value": log_pcr[1].hex()}
 
 
 def findings_content(findings: Iterable[Reason]) -> list[dict[str, str]]:

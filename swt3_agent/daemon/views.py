@@ -12,6 +12,7 @@ from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
 from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.node_counter import counter_view
 from swt3_agent.daemon.queue import delivery_view, stopped_delivery_view
 from swt3_agent.daemon.readiness import readiness_view
 from swt3_agent.daemon.runs import LastRun
@@ -23,6 +24,7 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
+from swt3_agent.store.counter_records import last_certificate
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import Settlements
@@ -47,6 +49,7 @@ def attestation_view(attestation: Attestation) -> dict[str, Any]:
         "anchor_token": attestation.token,
         "record": attestation.record,
         "evidence_record": attestation.evidence_record,
+        "baseline_record": appraisal.baseline,
         "duration_ms": attestation.duration_ms,
     }
 
@@ -85,6 +88,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             if lack is None
             else {**lack.reason.to_json(), "since": lack.since_ms},
         },
+        "counter": node.counter.view(),
         "collectors": [
             {
                 "name": watched.collector.name,
@@ -161,6 +165,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 "checkpoint_signed": bool(heads) and heads[0].quote_seq is not None,
                 "checkpoint_error": None,
             },
+            "counter": counter_view(last_certificate(journal, catalogue)),
             "collectors": [],
             "coverage": coverage_view(
                 coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)

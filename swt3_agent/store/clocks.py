@@ -5,9 +5,9 @@ none. Where it falls, records are dated back (docs/formats.md, "What a signed he
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from swt3_agent.protocol.evidence import Reason
-from swt3_agent.tcg.attest import Attest
 
 STEP_MS = 60_000
 """By how much the clocks may part before it is said: what a start without network time does."""
@@ -15,6 +15,19 @@ DRIFT = 0.15
 """Share of the time between two moments by which a TPM's clock may be off (TPM 2.0 Part 1)."""
 CLOCK_LAG_MS = 2**22
 """By how much a TPM's clock may fall over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
+
+
+class TpmClock(Protocol):
+    """What the TPM says of its clock, attested or not."""
+
+    @property
+    def clock_ms(self) -> int: ...
+    @property
+    def reset_count(self) -> int: ...
+    @property
+    def restart_count(self) -> int: ...
+    @property
+    def safe(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +44,9 @@ class Moment:
     safe: bool
 
     @classmethod
-    def of(cls, attest: Attest, utc_ms: int) -> "Moment":
-        """The moment at which the TPM attested."""
-        return cls(utc_ms, attest.clock_ms, attest.reset_count, attest.restart_count, attest.safe)
+    def of(cls, clock: TpmClock, utc_ms: int) -> "Moment":
+        """The moment of ``clock``, in an attestation or read."""
+        return cls(utc_ms, clock.clock_ms, clock.reset_count, clock.restart_count, clock.safe)
 
     @property
     def offset_ms(self) -> int:

@@ -6,6 +6,7 @@ begins, so that an interruption anywhere leaves a log that explains the counter'
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from swt3_agent.errors import FormatError, TpmError
@@ -60,6 +61,18 @@ class CounterSigner(Protocol):
     def increment_counter(self, index: int) -> int: ...
 
 
+@dataclass(frozen=True, slots=True)
+class OpenedCounter:
+    """What the TPM says of the counter, from where the log goes on, and what it does not explain.
+
+    ``present.defined`` where it had to be defined, and the log does not say so yet.
+    """
+
+    present: PresentCounter
+    stated: StatedCounter
+    findings: tuple[Reason, ...]
+
+
 Cover = Callable[[int], HeadRecord]
 """Gives a head that covers the record, made in this boot."""
 
@@ -94,27 +107,29 @@ class CounterKeeper:
         """The newest certificate. What was recorded after its head a reset can still drop."""
         return self._last
 
-    def open(self) -> tuple[PresentCounter, tuple[Reason, ...]]:
-        """What the TPM says of the counter, which is defined where it is not there, and what of it
-        the log does not explain. That is said once: from then on what is there is what was stated.
+    def open(self) -> OpenedCounter:
+        """Look where the counter stands; it is defined where it is not there. Raises TpmError.
 
-        Raises TpmError.
+        ``go_on`` once the findings are told.
         """
         reading = self._signer.open_counter(self.index)
         self._public = reading.public
         name = _name_of(reading.public)
         new = reading.defined and not self._knows(name, reading.value)
         present = PresentCounter(self.index, name, reading.value, defined=new)
-        self._stated, findings = take_up(self._stated, present)
-        return present, findings
+        return OpenedCounter(present, *take_up(self._stated, present))
 
-    def step(self, present: PresentCounter, reason: str, cover: Cover) -> None:
-        """Take one step from ``present``, which ``open`` has just given.
+    def go_on(self, opened: OpenedCounter) -> None:
+        """Take ``opened`` for what the log states: it is told."""
+        self._stated = opened.stated
+
+    def step(self, opened: OpenedCounter, reason: str, cover: Cover) -> None:
+        """Take one step from where ``open`` has just found the counter.
 
         ``reason``: ``start``, ``cycle`` or ``stop``. Raises TpmError or JournalError where it was
         interrupted: then the next ``open`` finds out how far it came.
         """
-        value = present.value
+        value = opened.present.value
         intent = self._append_intent(value + 1, reason)
         head = cover(intent)
         self._certify("before", intent, head, value)
@@ -141,7 +156,7 @@ class CounterKeeper:
             phase, intent, head.note_seq, value, self._public, signed.attest, signed.signature_der
         )
         commit = self._heads.record_counter(certificate_draft(certificate), value)
-        assert self._stated is not None  # noqa: S101  ``open`` has set it
+        assert self._stated is not None  # noqa: S101  ``go_on`` has set it
         self._stated = certified(self._stated, value, step_follows=phase == "before")
         self._last = LastCertificate(
             self._stated, commit.first_seq, head.note.size, commit.received_ns // 1_000_000

@@ -63,7 +63,7 @@ def earlier_start(journal: Journal, catalogue: Catalogue) -> EarlierStart | None
     head = None if entry is None else read_head(journal, entry)
     for seq in reversed(catalogue.records_of(Kind.BOOT)[-MOST_STARTS:]):
         if head is not None and head.note_seq > seq:
-            return _of_head(head, boots)
+            return _of_head(journal, head, boots)
         try:
             boot = msgspec.json.decode(journal.read(seq).payload, type=_Boot)
         except msgspec.MsgspecError:  # `fsck` says what is wrong with it
@@ -75,10 +75,12 @@ def earlier_start(journal: Journal, catalogue: Catalogue) -> EarlierStart | None
     return None
 
 
-def _of_head(head: HeadRecord, boots: set[str]) -> EarlierStart | None:
-    if head.quote is None:
+def _of_head(journal: Journal, head: HeadRecord, boots: set[str]) -> EarlierStart | None:
+    """Its note may have waited for the TPM, so the time is that of the quote's record."""
+    if head.quote is None or head.quote_seq is None:
         return None
-    moment = Moment.of(head.quote.attestation(), head.note.utc_ms)
+    utc_ms = journal.read(head.quote_seq).received_ns // 1_000_000
+    moment = Moment.of(head.quote.attestation(), utc_ms)
     return EarlierStart(head.note.boot_id, moment, frozenset(boots - {head.note.boot_id}))
 
 

@@ -56,6 +56,11 @@ class Event(Enum):
         "no head (checkpoint) could be made or signed",
         "follow `code`; what is recorded meanwhile is covered by the next head",
     )
+    COUNTER_FAILED = (
+        "7c1f4e0b9a6d4c53b0f2d8e617a3945c",
+        "the counter that shows what a reset dropped could not be stepped",
+        "follow the remedy; the next step finds out how far this one came",
+    )
     FINDING = (
         "9f17ce4e4bc331700e64a8d68355a33f",
         "something that an assessor should know about this log or TPM",

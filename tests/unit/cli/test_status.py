@@ -24,6 +24,7 @@ STATUS: dict[str, Any] = {
     "custody": None,
     "delivery": {"lane": "none"},
     "airgap": {"last_export": None},
+    "counter": None,
     "coverage": {"required": 0},
 }
 

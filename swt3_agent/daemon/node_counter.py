@@ -1,0 +1,109 @@
+"""When the counter is stepped, and what hinders it (docs/formats.md, "Counter").
+
+At the start, once in every ``agent.intervals.counter``, and at a clean stop. A step takes three
+signatures of the TPM, one at a time, so that whoever waits for a proof gets his turn in between.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from swt3_agent.config import Config
+from swt3_agent.daemon.back_off import BackOff
+from swt3_agent.daemon.node_heads import HeadLack, NodeHeads
+from swt3_agent.errors import AgentError
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.store.counter_records import LastCertificate
+from swt3_agent.telemetry import Event, fields
+
+logger = logging.getLogger(__name__)
+
+
+class NodeCounter:
+    """Steps the counter, one step at a time; any thread may ask.
+
+    ``lack`` says why it is not stepped; None while it is. What interrupts a step is no harm: the
+    next one finds out how far it came.
+    """
+
+    def __init__(
+        self,
+        heads: NodeHeads,
+        config: Callable[[], Config],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lack: HeadLack | None = None
+        self._heads = heads
+        self._config = config
+        self._now = now
+        self._lock = threading.Lock()
+        self._stepped: float | None = None
+        self._back_off = BackOff(now)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a step is to be taken by the clock, the first of this run or the next."""
+        if self._heads.counter is None:  # nothing counts here, or not yet
+            return False
+        if self._stepped is None or self.lack is not None:
+            return self._back_off.due
+        return self._now() - self._stepped >= self._config().intervals.counter
+
+    @property
+    def has_stepped(self) -> bool:
+        """Whether a step was taken in this run."""
+        return self._stepped is not None
+
+    def step(self, reason: str) -> None:
+        """Take one step, where there is a counter. Raises TpmError or JournalError."""
+        with self._lock:
+            if self._heads.counter is None:
+                return
+            try:
+                counter, opened = self._heads.open_counter()
+                counter.step(opened, reason, self._heads.cover)
+            except AgentError as error:
+                self._back_off.failed()
+                since_ms = time.time_ns() // 1_000_000 if self.lack is None else self.lack.since_ms
+                self.lack = HeadLack(Reason.of(error), since_ms)
+                raise
+            self._stepped = self._now()
+            self._back_off = BackOff(self._now)
+            self.lack = None
+
+    def view(self) -> dict[str, Any] | None:
+        """``counter`` of ``status``; None where none is kept."""
+        counter, lack = self._heads.counter, self.lack
+        if counter is None:
+            return None
+        stated = counter.stated
+        view = counter_view(counter.last)
+        view["index"] = f"{counter.index:08x}"
+        view["value"] = None if stated is None else stated.value
+        if lack is not None:
+            view["error"] = {**lack.reason.to_json(), "since": lack.since_ms}
+        return view
+
+
+def counter_view(last: LastCertificate | None) -> dict[str, Any]:
+    """The same from the newest certificate in the log."""
+    return {
+        "index": None if last is None else f"{last.stated.index:08x}",
+        "value": None if last is None else last.stated.value,
+        "certified": None if last is None else last.at_ms,
+        "unprotected_from": 0 if last is None else last.size,
+        "error": None,
+    }
+
+
+def step_counter(node_counter: NodeCounter, reason: str) -> None:
+    """Step the counter; what hinders it is logged, once: ``status`` says since when."""
+    known = node_counter.lack
+    try:
+        node_counter.step(reason)
+    except AgentError as error:
+        if known is None or known.reason.code != error.code:
+            told = fields(Event.COUNTER_FAILED, code=error.code, why=error, remedy=error.remedy)
+            logger.warning("counter not stepped %s", told)
