@@ -47,6 +47,7 @@ VERBS = (
     Verb("import-receipts", "settle what an importer signed for", "agent"),
     Verb("custody", "open, export or look after what clearing removed", "verify"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),
+    Verb("enroll", "have a node's key vouched for, over an air gap if there is one", "verify"),
     Verb("fsck", "check every byte of the log and name any damage", "agent"),
     Verb("init", "write a configuration to begin with", "agent"),
     Verb("config", "check the configuration, or show what is in force", "agent"),

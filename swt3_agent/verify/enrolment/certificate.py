@@ -11,7 +11,7 @@ from cryptography.x509.oid import ExtensionOID
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.make_credential import EndorsementPublic
 from swt3_agent.verify.enrolment.authorities import Authorities
-from swt3_agent.verify.enrolment.chain import Chain, find_chain
+from swt3_agent.verify.enrolment.chain import Chain, find_chain, issuer_urls
 from swt3_agent.verify.enrolment.x509_reading import der_size, name_text, refusing_damage, spki_of
 
 EK_CERTIFICATE = x509.ObjectIdentifier("2.23.133.8.1")  # tcg-kp-EKCertificate
@@ -40,6 +40,31 @@ class CertifiedKey:
             self.manufacturer in _SOFTWARE_MANUFACTURERS
             or "swtpm" in self.model.lower()
             or "swtpm" in self.root.lower()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateFacts:
+    """What an EK certificate says, unjudged: who issued it, where it says that his own certificate
+    is to be had, until when it holds, and for which TPM."""
+
+    issuer: str
+    issuer_urls: tuple[str, ...]
+    not_after: datetime
+    manufacturer: str
+    model: str
+
+
+def certificate_facts(der: bytes) -> CertificateFacts:
+    """Raises FormatError ``EK_CERT_MALFORMED``."""
+    with refusing_damage("EK_CERT_MALFORMED", "the EK certificate", _REMEDY):
+        certificate = x509.load_der_x509_certificate(der)
+        return CertificateFacts(
+            issuer=name_text(certificate.issuer),
+            issuer_urls=tuple(issuer_urls(certificate)),
+            not_after=certificate.not_valid_after_utc,
+            manufacturer=_stated(certificate, _MANUFACTURER),
+            model=_stated(certificate, _MODEL),
         )
 
 

@@ -5,6 +5,7 @@ The library's own path validation takes no EK certificate, whose extended key us
 know. So every rule is spelled out here, each with a code of its own.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -210,15 +211,19 @@ def _organisations(name: x509.Name) -> set[str]:
     return {str(each.value) for each in name.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)}
 
 
-def _where(certificate: x509.Certificate) -> str:
+def issuer_urls(certificate: x509.Certificate) -> Iterator[str]:
     """Where the certificate itself says that its issuer's is to be had."""
     for extension in certificate.extensions:
         if isinstance(extension.value, x509.AuthorityInformationAccess):
             for access in extension.value:
                 location = access.access_location
                 if isinstance(location, x509.UniformResourceIdentifier):
-                    return f" (it names {location.value[:200]})"
-    return ""
+                    yield location.value[:200]
+
+
+def _where(certificate: x509.Certificate) -> str:
+    url = next(issuer_urls(certificate), None)
+    return "" if url is None else f" (the certificate names {url})"
 
 
 def _no_authority(issuer: x509.Certificate, what: str) -> FormatError:
