@@ -1,6 +1,5 @@
 import hashlib
 import struct
-import time
 
 import pytest
 from hypothesis import given
@@ -133,10 +132,3 @@ def test_any_data_decodes_to_something_that_can_be_shown(kind: int, data: bytes)
     event = made(kind, data)
     str(decode(event)).encode()
     coverage(event)
-
-
-def test_large_data_is_decoded_in_time() -> None:
-    data = b"grub_cmd: " + b"a\xff" * 2**20
-    begin = time.process_time()
-    coverage(made(IPL, data))
-    assert time.process_time() - begin < 20
