@@ -78,22 +78,28 @@ class NodeCounter:
         counter, lack = self._heads.counter, self.lack
         if counter is None:
             return None
-        stated = counter.stated
-        view = counter_view(counter.last)
-        view["index"] = f"{counter.index:08x}"
-        view["value"] = None if stated is None else stated.value
+        stated, last = counter.stated, counter.last
+        error = None
         if lack is not None:
-            view["error"] = {**lack.reason.to_json(), "since": lack.since_ms}
-        return view
+            error = {**lack.reason.to_json(), "since": lack.since_ms}
+        return {
+            "index": f"{counter.index:08x}",
+            "value": None if stated is None else stated.value,
+            "certified": None if last is None else last.at_ms,
+            "unprotected_from": 0 if last is None else last.size,
+            "error": error,
+        }
 
 
-def counter_view(last: LastCertificate | None) -> dict[str, Any]:
-    """The same from the newest certificate in the log."""
+def counter_view(last: LastCertificate | None) -> dict[str, Any] | None:
+    """The same from the newest certificate in the log; None where it has none."""
+    if last is None:
+        return None
     return {
-        "index": None if last is None else f"{last.stated.index:08x}",
-        "value": None if last is None else last.stated.value,
-        "certified": None if last is None else last.at_ms,
-        "unprotected_from": 0 if last is None else last.size,
+        "index": f"{last.stated.index:08x}",
+        "value": last.stated.value,
+        "certified": last.at_ms,
+        "unprotected_from": last.size,
         "error": None,
     }
 
