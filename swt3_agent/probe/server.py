@@ -113,4 +113,5 @@ def _read_line(connection: socket.socket) -> bytes:
 def _send(connection: socket.socket, answer: Data | Lack, data: bytes = b"") -> None:
     connection.settimeout(ANSWER_TIMEOUT_S)
     connection.sendall(answer_line(answer))
-    connection.sendall(data)
+    if data:
+        connection.sendall(data)
