@@ -104,10 +104,9 @@ class _State:
             return
         if entry.violation:
             self._violations += 1
-            digest = self._violation
-        else:
-            digest = self._hash(entry.data)
-        self.value = sha256(self.value + digest).digest()
+            self.value = sha256(self.value + self._violation).digest()
+            return
+        self.value = sha256(self.value + self._hash(entry.data)).digest()
         if _MARK in entry.data and entry.path == _AGGREGATE:
             self._aggregates = (*self._aggregates, entry.file_digest or "")
 

@@ -68,10 +68,8 @@ def test_the_oldest_template_hashes_the_path_padded() -> None:
     (entry,) = entries(data)
     assert (entry.path, entry.file_digest) == ("/init", f"sha1:{'02' * 20}")
     assert entry.data == b"\2" * 20 + b"/init" + bytes(251)
-    assert (
-        list(parse_ima_log(f"10 {'01' * 20} ima {'02' * 20} /init\n".encode()))[0].data
-        == entry.data
-    )
+    (line,) = entries(f"10 {'01' * 20} ima {'02' * 20} /init\n".encode())
+    assert line.data == entry.data
 
 
 @pytest.mark.parametrize("template", ["ima-sig", "ima-buf", "ima-modsig"])
@@ -165,11 +163,18 @@ def test_a_log_that_stops_within_an_entry_gives_those_before_and_says_so() -> No
     for end in range(1, len(LOG)):
         if end in ends:
             continue
-        found = []
-        with pytest.raises(FormatError) as caught:
-            found += [found.append(entry) or entry for entry in parse_ima_log(LOG[:end])]  # type: ignore[func-returns-value]
-        assert caught.value.code == "IMA_LOG_TRUNCATED"
-        assert [entry.end for entry in found] == [known for known in ends if known < end]
+        found, code = until_refused(LOG[:end])
+        assert code == "IMA_LOG_TRUNCATED"
+        assert found == [known for known in ends if known < end]
+
+
+def until_refused(data: bytes) -> tuple[list[int], str]:
+    """Where the entries before the fault end, and the code of the fault."""
+    found: list[int] = []
+    with pytest.raises(FormatError) as caught:
+        for entry in parse_ima_log(data):
+            found.append(entry.end)  # noqa: PERF401  those before the fault must be kept
+    return found, caught.value.code
 
 
 def test_a_line_that_does_not_end_is_cut_off() -> None:
