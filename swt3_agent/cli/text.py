@@ -41,7 +41,15 @@ def utc_text(utc_ms: int | None) -> str:
     """A time in milliseconds since 1970, to the second; None: never."""
     if utc_ms is None:
         return "never"
-    return datetime.fromtimestamp(utc_ms // 1000, timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
+    try:
+        time = datetime.fromtimestamp(utc_ms // 1000, timezone.utc)
+    except (
+        ValueError,
+        OverflowError,
+        OSError,
+    ):  # what a stranger wrote may lie beyond any calendar
+        return f"{utc_ms} ms after 1970"
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC")
 
 
 def show(text: str, stream: TextIO | None = None) -> None:

@@ -33,7 +33,7 @@ QUOTE_DOMAIN = b"swt3-agent:v1:enrol-quote:"
 COUNTER_DOMAIN = b"swt3-agent:v1:enrol-counter:"
 
 _MAX_DEPTH = 4
-_MAX_SAFE_INTEGER = 2**53 - 1
+_END_OF_TIME_MS = 253_402_300_799_999  # 9999-12-31
 
 Digest = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 NodeId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{32}\Z")]
@@ -41,7 +41,7 @@ LogId = Annotated[str, Meta(pattern=r"\A[0-9a-f]{16,64}\Z")]
 Name = Annotated[str, Meta(pattern=r"\A000b[0-9a-f]{64}\Z")]
 Template = Annotated[str, Meta(pattern=r"\A[a-z0-9-]{1,32}\Z")]
 Text = Annotated[str, Meta(pattern=r"\A[ -~]{0,128}\Z")]
-Milliseconds = Annotated[int, Meta(ge=0, le=_MAX_SAFE_INTEGER)]
+Milliseconds = Annotated[int, Meta(ge=0, le=_END_OF_TIME_MS)]
 Public = Annotated[bytes, Meta(min_length=1, max_length=1024)]
 Attestation = Annotated[bytes, Meta(min_length=1, max_length=4096)]
 Signature = Annotated[bytes, Meta(min_length=1, max_length=128)]

@@ -49,8 +49,17 @@ def describe(data: bytes, statement: TrustStatement) -> str:
     key_digest = sha256(statement.enroller_key).hexdigest()
     return (
         f"enroller {statement.enroller}, Ed25519 key sha256:{key_digest},"
-        f" trust file sha256:{sha256(data).hexdigest()}"
+        f" trust file sha256:{sha256(data).hexdigest()}{_of_ek(statement)}"
     )
+
+
+def _of_ek(statement: TrustStatement) -> str:
+    """On whose word the enroller took the EK; version 1 does not say."""
+    if statement.ek_root_sha256 is not None:
+        return f", and the TPM vendor's root certificate sha256:{statement.ek_root_sha256.hex()}"
+    if statement.ek_certified is False:
+        return ", who pinned the EK by hand"
+    return ""
 
 
 def check_identity(statement: TrustStatement, note: CheckpointNote) -> None:

@@ -104,6 +104,11 @@ def _about_signer(statement: TrustStatement | None) -> Iterator[str]:
         f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
         " the enroller told you himself."
     )
+    if statement.ek_certified is False:
+        yield (
+            "That a vendor made this TPM: the enroller pinned its endorsement key by digest, and"
+            " no certificate was checked."
+        )
     if statement.revoked_ms is not None:
         yield "That the head is older than the revocation of its key: the node's own clock says so."
     if statement.floors is not None:

@@ -1,5 +1,6 @@
 """What an enroller keeps between challenge and answer, private to him, and used once."""
 
+from datetime import datetime, timezone
 from typing import Annotated, Literal, TypeAlias
 
 import msgspec
@@ -79,9 +80,10 @@ def pending_state(data: bytes) -> PendingState:
         raise _damaged(str(error)) from None
     if isinstance(state, PendingState):
         return state
+    used = datetime.fromtimestamp(state.used_ms / 1000, timezone.utc)
     raise FormatError(
         "ACTIVATION_REUSED",
-        f"this challenge was answered at {state.used_ms} ms UTC: each enrols once",
+        f"this challenge was answered at {used:%Y-%m-%d %H:%M:%S} UTC: each enrols once",
         remedy="make a new challenge: `swt3-agent enroll challenge`",
     )
 
