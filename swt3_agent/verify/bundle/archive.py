@@ -9,6 +9,7 @@ import zstandard
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import (
+    BOOT_HEADS,
     MANIFEST,
     MAX_ENTRIES,
     MAX_MEMBER,
@@ -25,6 +26,7 @@ from swt3_agent.protocol.bundle import (
 from swt3_agent.protocol.ustar import BLOCK, END, padding, parse_header
 
 _REQUIRED = (MANIFEST, PROOF, TAIL)
+_LOGS = "logs/"
 _READ = 1024 * 1024
 
 
@@ -80,7 +82,12 @@ class Archive:
         found = {name: place.size for name, place in self._places.items() if name not in _REQUIRED}
         if [(member.name, member.size) for member in members] != list(found.items()):
             raise refusal("BUNDLE_MEMBERS", "the manifest lists other members than are there")
-        boot_heads = members.pop(0) if members and not members[0].name.startswith("data/") else None
+        logs = [member for member in members if member.name.startswith(_LOGS)]
+        for log in logs:
+            if log.name[len(_LOGS) :].split(".")[0] != log.sha256 or (log.first, log.end) != (0, 0):
+                raise refusal("BUNDLE_MEMBERS", f"{log.name} is not what it is called")
+        members = members[: len(members) - len(logs)]
+        boot_heads = members.pop(0) if members and members[0].name == BOOT_HEADS else None
         portions, at = [], manifest.first
         for number, (entries, leaves) in enumerate(zip(members[::2], members[1::2], strict=False)):
             names = entries.name, leaves.name

@@ -26,7 +26,8 @@ from swt3_agent.protocol.record import MAX_BODY, Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.protocol.trust import Floors
 from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
-from swt3_agent.verify.bundle.heads import HeadChain, StatedRoot
+from swt3_agent.verify.bundle.heads import StatedRoot
+from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.content import recompute_fingerprint
 
 Progress = Callable[[int, int], None]
@@ -52,22 +53,12 @@ class _Payload(msgspec.Struct, frozen=True):
     clearing_level: int = 0
 
 
-class _Checkpoint(msgspec.Struct, frozen=True):
-    """A note record has ``body``, a quote record all the others."""
-
-    body: str | None = None
-    note: str = ""
-    before: str = ""
-    pcrs: dict[str, str] = {}
-
-
 class _Finding(msgspec.Struct, frozen=True):
     code: str
     detail: str = ""
 
 
 class _Boot(msgspec.Struct, frozen=True):
-    boot_id: str = ""
     findings: list[_Finding] = []
 
 
@@ -105,17 +96,17 @@ def examine_records(
     archive: Archive,
     manifest: Manifest,
     portions: Sequence[Portion],
-    chain: HeadChain,
+    history: History,
     progress: Progress,
 ) -> Contents:
-    """Go through every record once, and hand heads to ``chain``.
+    """Go through every record once, and hand what the log says of itself to ``history``.
 
     Raises FormatError: ``BUNDLE_DIGEST``, ``BUNDLE_COMPRESSION``, ``BUNDLE_TOO_LARGE``,
     ``BUNDLE_ENTRY``, ``BUNDLE_LEAVES``; ``RECORD_SEQUENCE``, ``RECORD_LEAF``, ``RECORD_CONTENT``;
-    ``CLEARING_LEVEL``, ``FINGERPRINT_MISMATCH``, ``TENANT_MISMATCH``; and as ``HeadChain``.
+    ``CLEARING_LEVEL``, ``FINGERPRINT_MISMATCH``, ``TENANT_MISMATCH``; and as ``History``.
     """
     contents = Contents()
-    reader = _Reader(manifest, chain, contents)
+    reader = _Reader(manifest, history, contents)
     for portion in portions:
         data = decompress(portion.entries, archive.listed(portion.entries))
         entries = iter_entries(data)
@@ -210,15 +201,19 @@ def _record_of(
 class _Reader:
     """Looks into each record."""
 
-    def __init__(self, manifest: Manifest, chain: HeadChain, contents: Contents) -> None:
+    def __init__(self, manifest: Manifest, history: History, contents: Contents) -> None:
         self._manifest = manifest
-        self._chain = chain
+        self._history = history
         self._contents = contents
         self._read: dict[Kind, Callable[[Record], None]] = {
             Kind.MINTED: self._see_anchor,
             Kind.RELAYED: self._see_anchor,
             Kind.CHECKPOINT: self._see_checkpoint,
             Kind.BOOT: self._see_boot,
+            Kind.KEY: history.see_key,
+            Kind.EVIDENCE: history.boots.see_evidence,
+            Kind.COUNTER_INTENT: history.counter.see_intent,
+            Kind.COUNTER_CERT: history.counter.see_certificate,
             Kind.GAP: lambda record: self._contents.gaps.add(record.payload),
         }
 
@@ -282,20 +277,12 @@ class _Reader:
             )
 
     def _see_checkpoint(self, record: Record) -> None:
-        checkpoint = msgspec.json.decode(record.payload, type=_Checkpoint)
-        if checkpoint.body is not None:
-            self._chain.see_note(record.seq, checkpoint.body)
-            return
-        self._chain.see_quote(
-            checkpoint.note.encode(),
-            bytes.fromhex(checkpoint.before),
-            {int(index): bytes.fromhex(value) for index, value in checkpoint.pcrs.items()},
-        )
+        self._history.see_checkpoint(record)
         self._contents.findings.update(_read_provenance(record.provenance).findings)
 
     def _see_boot(self, record: Record) -> None:
         boot = msgspec.json.decode(record.payload, type=_Boot)
-        self._chain.see_boot(boot.boot_id)
+        self._history.see_boot(record)
         self._contents.starts += 1
         self._contents.findings.update(finding.code for finding in boot.findings)
 

@@ -4,7 +4,7 @@ docs/formats.md, "What a signed head proves". A head that is missing, a second h
 by somebody else all show as a value of the log PCR that nothing here leads to.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -81,19 +81,9 @@ class HeadChain:
         self.clocks.irregularities = self.irregularities
 
     @classmethod
-    def of(
-        cls,
-        node_id: str,
-        log_id: str,
-        publics: Sequence[bytes],
-        log_pcr: int | None,
-        linked: frozenset[int] = frozenset(),
-    ) -> "HeadChain":
-        """A chain signed by these AKs (TPMT_PUBLIC), in order; ``linked`` as in ``Signers``.
-
-        Raises FormatError ``PUBLIC_*`` or ``AK_*``.
-        """
-        return cls(f"swt3-agent/{node_id}/{log_id}", Signers.of(publics, linked), log_pcr)
+    def of(cls, node_id: str, log_id: str, signers: Signers, log_pcr: int | None) -> "HeadChain":
+        """The chain of this log, in this PCR."""
+        return cls(f"swt3-agent/{node_id}/{log_id}", signers, log_pcr)
 
     def begin(self, previous: Head | None, boot_heads: bytes) -> QuotedHead | None:
         """Take up the chain before the range; the previous head, where it is signed.

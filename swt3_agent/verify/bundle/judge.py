@@ -22,12 +22,12 @@ from swt3_agent.protocol.checkpoint import SignedNote, parse_signed_note
 from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.log_tree import verify_consistency
-from swt3_agent.protocol.note import decode_base64
 from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import Floors, TrustStatement
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of, refusal
+from swt3_agent.verify.bundle.boot_state import judge_boots
 from swt3_agent.verify.bundle.closing import examine_closing
 from swt3_agent.verify.bundle.contents import (
     Contents,
@@ -36,14 +36,25 @@ from swt3_agent.verify.bundle.contents import (
     examine_tree,
     reaches,
 )
+from swt3_agent.verify.bundle.earlier_records import earlier_records
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.limits import limits
 from swt3_agent.verify.bundle.report import BundleReport
+from swt3_agent.verify.references import examine_reference
 from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
 _DOUBTS = {
+    "CLOCK_BACKDATED": "ask the operator when and why the node's clock was put back; what the heads"
+    " on both sides say of the time contradicts each other",
+    "COUNTER_NOT_STEPPED": "export a range that reaches to the next step of the counter; if there"
+    " is none, ask why the TPM's counter could not be used in that boot",
+    "COUNTER_REDEFINED": "ask who deleted the NV index; have the node enrolled again, so that the"
+    " trust file's floor covers the new one",
+    "COUNTER_START": "give the bundle that ends where this one begins, or a trust file whose floor"
+    " covers the first certificate",
     "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value, or"
     " export the range anew with the size in the trust file's floor in it",
     "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
@@ -57,11 +68,13 @@ def verify_bundle(
     trust: bytes | None = None,
     allow_software_tpm: bool = False,
     now_ms: int | None = None,
+    reference: bytes | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> BundleReport:
     """Judge the bundle in ``stream``, which can seek; needs memory for one portion of it.
 
-    Arguments as for ``verify_proof``. Raises OSError where ``stream`` does; whatever is wrong with
+    Arguments as for ``verify_proof``; ``reference`` is a file of reference values that every boot
+    must show. Raises OSError where ``stream`` does; whatever is wrong with
     the files is in the report.
     """
     examination = Examination()
@@ -77,6 +90,7 @@ def verify_bundle(
         head = parse_signed_note(_note_of(proof))
         _examine_contents(examination, archive, manifest, head, statement, progress)
         _examine_signers(examination, manifest, statement)
+        _examine_boots(examination, archive, manifest, reference)
     except FormatError as error:
         return _report(examination, examination.failed(error), error)
     if examination.doubts:
@@ -120,16 +134,17 @@ def _examine_contents(
     data = archive.read(TAIL)
     examination.hashes[TAIL] = sha256(data).hexdigest()
     tail = decode_text(data, Tail)
+    if tail.format != manifest.format:
+        raise refusal("PARSE_FIELD", f"{TAIL} and {MANIFEST} are of different formats")
     examination.passed(f"{len(manifest.members)} members, as the manifest lists them")
 
+    examination.begin("earlier")
+    history = History.of(manifest, statement)
+    history.begin(manifest.previous, before, earlier_records(manifest))
+    examination.passed(f"{len(manifest.earlier)} records before the range are in this log")
+
     examination.begin("records")
-    try:
-        publics = [decode_base64(key) for key in manifest.keys]
-    except ValueError as error:
-        raise refusal("PARSE_FIELD", f"a key in the manifest is {error}") from None
-    chain = HeadChain.of(manifest.node_id, manifest.log_id, publics, manifest.log_pcr)
-    chain.begin(manifest.previous, before)
-    contents = examine_records(archive, manifest, portions, chain, progress)
+    contents = examine_records(archive, manifest, portions, history, progress)
     shown, withheld = contents.kinds.total(), contents.withheld.total()
     examination.passed(f"{shown} records make their leaves; {withheld} are withheld, each said why")
 
@@ -138,19 +153,30 @@ def _examine_contents(
     examination.passed("kinds, reasons for withholding and gaps add up")
 
     examination.begin("heads")
-    for head in tail.heads:
-        chain.see_head(head)
+    chain = history.chain
+    history.see_tail(tail.heads)
     if chain.last is None or chain.last.body() != closing.body:
         raise refusal("HEAD_LAST", "the chain of heads does not end in the closing head")
     examination.passed(f"{chain.count} heads follow each other, {chain.signed} of them quoted")
 
+    examination.begin("counter")
+    history.finish()
+    _say_counter(examination, history)
+
     floors = None if statement is None else statement.floors
     _examine_tree(examination, archive, manifest, portions, chain, tail, closing, floors)
-    examination.contents, examination.chain = contents, chain
-    for found in chain.irregularities:
-        if found.decides and found.code != "LOG_PCR_START":
-            examination.begin("heads")
-            examination.doubt(found.code, found.detail, _DOUBTS[found.code])
+    examination.contents, examination.history = contents, history
+
+
+def _say_counter(examination: Examination, history: History) -> None:
+    counter = history.counter
+    if counter.last is None:
+        examination.not_applicable("no certificate of a counter: every head says ctr=0")
+        return
+    examination.passed(
+        f"{counter.steps} steps follow each other without a gap, to {counter.value}, each certified"
+        " before and after over a quoted head"
+    )
 
 
 def _boot_heads(archive: Archive, member: Member) -> bytes:
@@ -213,27 +239,55 @@ def _examine_signers(
 ) -> None:
     """Heads of the range are the enrolled key's, and their chain begins where it must."""
     examination.begin("signers")
-    chain = examination.chain
-    assert chain is not None  # noqa: S101  set before
+    history = examination.history
+    assert history is not None  # noqa: S101  set before
     floor = 0  # of what the enroller saw, and this bundle goes on from
-    if statement is not None and chain.signed:
-        chain.signers.check_enrolled(parse_tpmt(statement.ak_public))
+    if statement is not None and history.chain.signed:
+        history.chain.signers.check_enrolled(parse_tpmt(statement.ak_public))
         if reaches(statement.floors, manifest):
             floor = statement.floors.size
         examination.passed("every signed head is the enrolled key's")
     else:
         examination.not_applicable("nobody vouches for a key, or no head is signed")
-    for found in chain.irregularities:
-        if found.code == "LOG_PCR_START" and found.size > floor:
+    for found in history.irregularities:
+        if found.decides and (not found.size or found.size > floor):
             examination.doubt(found.code, found.detail, _DOUBTS[found.code])
+
+
+def _examine_boots(
+    examination: Examination, archive: Archive, manifest: Manifest, reference: bytes | None
+) -> None:
+    """Quotes and logs of each boot hold, and show what the reader accepts."""
+    examination.begin("boots")
+    history = examination.history
+    assert history is not None  # noqa: S101  set before
+    keys = history.chain.signers.keys
+    examination.boots = judge_boots(archive, manifest, history.boots, keys)
+    quotes = sum(boot.quotes for boot in examination.boots)
+    logs = sum(boot.log is not None for boot in examination.boots)
+    if quotes:
+        examination.passed(f"{quotes} quotes of {len(examination.boots)} boots hold, {logs} logs")
+    else:
+        examination.not_applicable("no boot has a quote of its platform here")
+    if reference is None or not examination.boots:
+        examine_reference(examination, reference, {}, None)
+        return
+    for boot in examination.boots:
+        values = None if boot.log is None else boot.log.values
+        examine_reference(examination, reference, boot.pcrs, values)
+    examination.reference = True
 
 
 def _report(examination: Examination, outcome: Outcome, error: FormatError | None) -> BundleReport:
     closing, shown = examination.closing, outcome is not Outcome.FALSE
-    manifest, contents, chain = examination.manifest, examination.contents, examination.chain
+    manifest, contents, history = examination.manifest, examination.contents, examination.history
     unproven: tuple[str, ...] = ()
-    if shown and manifest is not None and contents is not None and chain is not None:
-        unproven = (*limits(manifest, contents, chain), *_about_enroller(closing))
+    if shown and manifest is not None and contents is not None and history is not None:
+        compared = examination.reference
+        unproven = (
+            *limits(manifest, contents, history, compared=compared),
+            *_about_enroller(closing),
+        )
     return BundleReport(
         outcome=outcome,
         code="VERIFIED" if error is None else error.code,
@@ -249,7 +303,8 @@ def _report(examination: Examination, outcome: Outcome, error: FormatError | Non
         hashes=examination.hashes,
         manifest=manifest if shown else None,
         contents=contents if shown else None,
-        chain=chain if shown else None,
+        history=history if shown else None,
+        boots=tuple(examination.boots) if shown else (),
         head=closing.head if shown and closing is not None else None,
     )
 

@@ -4,13 +4,18 @@ from collections.abc import Iterator
 
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.verify.bundle.contents import Contents
-from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.history import History
+from swt3_agent.verify.report import utc_text
 
+_SHOWN = 20  # resets whose window is told
 _IN_CUSTODY = 2  # the clearing level from which on the agent's own anchors lose something too
 
 
-def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator[str]:
-    """Sentences on what a reader must not conclude from this bundle."""
+def limits(
+    manifest: Manifest, contents: Contents, history: History, *, compared: bool
+) -> Iterator[str]:
+    """Sentences on what a reader must not conclude from this bundle; ``compared``: boot states were
+    held against reference values."""
     yield "That the records are true: root could lie to the agent before they were recorded."
     yield (
         "What kind of record each is and when it came: leaves cover neither, so that is the node's"
@@ -27,19 +32,14 @@ def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator
         " period above with the day on which you asked for it."
     )
     yield "When heads were made: t is the node's own clock, and the TPM's only counts milliseconds."
-    if chain.signed:
-        yield "That the boot state is good: PCR values were quoted, not compared with references."
-    else:
+    if not history.chain.signed:
         yield "Who made this log: nobody signed its heads, and root can write another."
-    if chain.resets:
+    elif not compared:
         yield (
-            f"What was recorded just before each of {chain.resets} resets: with ctr=0, records"
-            " after the last head before a reset may have been dropped."
+            "That the boot state is good: it was quoted and replayed, and not compared with"
+            " reference values (--reference)."
         )
-    yield (
-        "That no record was dropped between the last head and a reset still to come: with ctr=0"
-        " only the next bundle can show it."
-    )
+    yield from _windows(history)
     if manifest.first > 0:
         yield (
             f"Anything of records 0 to {manifest.first - 1} but their root: compare it with the"
@@ -53,3 +53,23 @@ def limits(manifest: Manifest, contents: Contents, chain: HeadChain) -> Iterator
         )
     if manifest.withheld:
         yield "What the withheld records hold: only their leaf hashes are here."
+
+
+def _windows(history: History) -> Iterator[str]:
+    for window in history.windows.all[:_SHOWN]:
+        if window.first is None:
+            since = "with ctr=0, records after the last head before it may have been dropped"
+        else:
+            since = f"records after the certificate in record {window.first - 1} may have been"
+            since += " dropped, and those shown since then cut short"
+        yield (
+            f"What was recorded just before the reset of boot {window.boot_id}: {since},"
+            f" till record {window.end} ({utc_text(window.from_ms)} to {utc_text(window.to_ms)})."
+        )
+    if (more := len(history.windows.all) - _SHOWN) > 0:
+        yield f"What was recorded just before each of {more} further resets: --json lists them."
+    last = "the last head" if history.counter.last is None else "the counter's last certificate"
+    yield (
+        f"That no record was dropped between {last} and a reset still to come: only the next bundle"
+        " can show it."
+    )

@@ -10,8 +10,12 @@ from datetime import datetime, timezone
 
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.verify.bundle.boot_lines import boot_lines
+from swt3_agent.verify.bundle.boot_state import BootState
 from swt3_agent.verify.bundle.contents import Contents
+from swt3_agent.verify.bundle.counter import CounterChain
 from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.irregularity import Irregularity
 from swt3_agent.verify.report import HeadInfo, Verification, head_json, printable
 
@@ -23,15 +27,21 @@ class BundleReport(Verification):
     """Outcome of ``verify_bundle``.
 
     ``hashes`` are SHA-256 in hex by name: the file, manifest, proof and tail. ``manifest``,
-    ``contents``, ``chain`` and ``head`` are None where the outcome is false: nothing in a false
-    bundle is worth showing.
+    ``contents``, ``history`` and ``head`` are None, and ``boots`` empty, where the outcome is
+    false: nothing in a false bundle is worth showing.
     """
 
     hashes: Mapping[str, str]
     manifest: Manifest | None = None
     contents: Contents | None = None
-    chain: HeadChain | None = None
+    history: History | None = None
+    boots: tuple[BootState, ...] = ()
     head: HeadInfo | None = None
+
+    @property
+    def chain(self) -> HeadChain | None:
+        """The heads; None where ``history`` is."""
+        return None if self.history is None else self.history.chain
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Bundle")."""
@@ -44,9 +54,10 @@ class BundleReport(Verification):
         }
 
     def _bundle_json(self) -> dict[str, object] | None:
-        manifest, contents, chain = self.manifest, self.contents, self.chain
-        if manifest is None or contents is None or chain is None:
+        manifest, contents, history = self.manifest, self.contents, self.history
+        if manifest is None or contents is None or history is None:
             return None
+        chain = history.chain
         earliest, latest = _period(contents, chain)
         return {
             "node_id": manifest.node_id,
@@ -82,8 +93,11 @@ class BundleReport(Verification):
             ],
             "findings": dict(sorted(contents.findings.items())),
             "irregularities": [
-                {"code": found.code, "detail": found.detail} for found in chain.irregularities
+                {"code": found.code, "detail": found.detail} for found in history.irregularities
             ],
+            "counter": _counter_json(history.counter),
+            "resets": [window.to_json() for window in history.windows.all],
+            "boots": [boot.to_json() for boot in self.boots],
             "listeners": {
                 name: {
                     "gaps": sums.gaps,
@@ -103,10 +117,11 @@ class BundleReport(Verification):
     def render(self) -> str:
         """Lines for a terminal, without a last newline, in printable ASCII."""
         lines = self.verdict_lines()
-        if self.manifest is not None and self.contents is not None and self.chain is not None:
-            lines += _scope(self.manifest, self.contents, self.chain)
+        if self.manifest is not None and self.contents is not None and self.history is not None:
+            lines += _scope(self.manifest, self.contents, self.history.chain)
             lines += _findings(self.contents)
-            lines += _gaps(self.manifest, self.contents, self.chain.irregularities)
+            lines += _gaps(self.manifest, self.contents, self.history.irregularities)
+            lines += boot_lines(self.boots, self.history)
         lines += ["keys and trust", f"  root        {self.root_of_trust.value}"]
         if self.head is not None:
             lines.append(f"  last head   {self.head.size} records, boot {self.head.boot_id}")
@@ -116,6 +131,17 @@ class BundleReport(Verification):
         lines += ["to verify again", *(f"  {command}" for command in again)]
         lines += ["hashes", *(f"  {digest}  {name}" for name, digest in self.hashes.items())]
         return "\n".join(map(printable, lines))
+
+
+def _counter_json(counter: CounterChain) -> dict[str, object] | None:
+    if counter.last is None:
+        return None
+    return {
+        "index": f"{counter.last.public.index:08x}",
+        "value": counter.value,
+        "steps": counter.steps,
+        "record": counter.last.seq,
+    }
 
 
 _AGAIN = (

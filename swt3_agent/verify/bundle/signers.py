@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.checkpoint import SignedNote
+from swt3_agent.protocol.note import decode_base64
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
 from swt3_agent.verify.bundle.archive import refusal
+from swt3_agent.verify.succession import SuccessorLink, check_succession
 
 
 @dataclass(slots=True)
@@ -23,12 +26,38 @@ class Signers:
     _covered: int | None = None
 
     @classmethod
-    def of(cls, publics: Sequence[bytes], linked: frozenset[int] = frozenset()) -> "Signers":
+    def of(cls, publics: Sequence[bytes]) -> "Signers":
         """Keys from their TPMT_PUBLIC. Raises FormatError ``PUBLIC_*`` or ``AK_*``."""
         keys = [parse_tpmt(public) for public in publics]
         for key in keys:
             check_ak(key)
-        return cls(keys, linked)
+        return cls(keys)
+
+    @classmethod
+    def named_in(cls, manifest: Manifest) -> "Signers":
+        """The keys in ``manifest``, and their predecessors' word for them.
+
+        Raises FormatError ``PARSE_FIELD`` and as ``of`` and ``check_succession``.
+        """
+        try:
+            publics = [decode_base64(key) for key in manifest.keys]
+            links = [
+                SuccessorLink(*map(decode_base64, (link.ak_public, link.attest, link.signature)))
+                for link in manifest.successions
+            ]
+        except ValueError as error:
+            raise refusal("PARSE_FIELD", f"a key in the manifest is {error}") from None
+        signers = cls.of(publics)
+        places = {public: place for place, public in enumerate(publics)}
+        linked = set()
+        for link in links:
+            place = places.get(link.ak_public, 0)
+            if place == 0:
+                raise refusal("PARSE_FIELD", "the manifest has a succession to no key it names")
+            check_succession(signers.keys[place - 1], link, manifest.log_id)
+            linked.add(place)
+        signers.linked = frozenset(linked)
+        return signers
 
     def state(self, seq: int, public: bytes) -> None:
         """Record ``seq`` says that this key (TPMT_PUBLIC) signs from then on."""

@@ -14,6 +14,7 @@ from swt3_agent.protocol.checkpoint import (
     signed_note,
 )
 from swt3_agent.verify.bundle.heads import HeadChain
+from swt3_agent.verify.bundle.signers import Signers
 from tests.support.forge import (
     AK,
     BOOT_PCRS,
@@ -78,7 +79,7 @@ class Paper:
 
 
 def chain() -> HeadChain:
-    return HeadChain.of(NODE_ID, LOG_ID, [ak_public()], 13)
+    return HeadChain.of(NODE_ID, LOG_ID, Signers.of([ak_public()]), 13)
 
 
 def seen(*heads: Head) -> HeadChain:
@@ -326,7 +327,7 @@ def test_heads_before_the_range_must_be_there_within_a_boot_only() -> None:
 
 def test_an_unsigned_log_is_a_chain_of_notes() -> None:
     node = Paper()
-    made = HeadChain.of(NODE_ID, LOG_ID, [], None)
+    made = HeadChain.of(NODE_ID, LOG_ID, Signers.of([]), None)
     for _ in range(3):
         made.see_head(node.head(signed=False))
     assert (made.count, made.signed) == (3, 0)
