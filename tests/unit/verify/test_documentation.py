@@ -13,7 +13,7 @@ SOURCES = [
     *sorted((ROOT / "swt3_agent" / "verify").rglob("*.py")),
     *(
         ROOT / "swt3_agent" / "protocol" / f"{name}.py"
-        for name in ("trust", "proof", "bundle", "receipts", "gaps", "ustar")
+        for name in ("trust", "proof", "bundle", "receipts", "gaps", "ustar", "enrolment")
     ),
     ROOT / "swt3_agent" / "daemon" / "receipts.py",
 ]
