@@ -216,6 +216,8 @@ class Pipeline:
             "declared_level": level,
             "applied_level": level,
         }
+        if appraisal.baseline is not None:
+            provenance["baseline"] = appraisal.baseline
         if original is not None:
             provenance["original"] = original
         draft = Draft(Kind.MINTED, canonical_json(provenance), payload)

@@ -10,6 +10,7 @@ from swt3_agent.collect.ima import IMA_PCR, ImaLog
 from swt3_agent.collect.measurement_logs import MeasurementLogs
 from swt3_agent.collect.quotes import Identity, QuoteSource, VerifiedQuote, take_quote
 from swt3_agent.errors import FormatError, TpmError
+from swt3_agent.protocol.boot_state import comparable
 from swt3_agent.protocol.evidence import Evidence, Lack, Reading, Reason, Unavailable
 
 _NO_SOURCE = {
@@ -28,9 +29,10 @@ _ONLY_RACES = {
 
 class PlatformCollector:
     """Claims: ``quote`` (verified, pcrs, pcr_count, reset_count, restart_count, clock_ms, safe,
-    firmware, ak_name, digest), ``kind``, ``manufacturer``, ``firmware``, ``boot_faults`` (why the
-    registers do not tell of this boot), ``boot_log`` and ``ima_log``: each has ``lack`` (null, or
-    absent, denied, busy, failed) and why, else what its replay came to (docs/protocol.md 8.3).
+    firmware, ak_name, digest), ``kind``, ``manufacturer``, ``firmware``, ``log_pcr`` (the agent's
+    own register), ``boot_faults`` (why the registers do not tell of this boot), ``boot_log`` and
+    ``ima_log``: each has ``lack`` (null, or absent, denied, busy, failed) and why, else what its
+    replay came to (docs/protocol.md 8.3).
 
     Attachments: ``quote``, ``boot-log``, ``measured-boot``, ``ima-log``.
     """
@@ -94,6 +96,7 @@ class PlatformCollector:
             "kind": identity.kind.value,
             "manufacturer": identity.manufacturer,
             "firmware": identity.firmware,
+            "log_pcr": self._log_pcr,
             "boot_faults": [fault.to_json() for fault in self._boot_faults()],
             "boot_log": _NO_SOURCE,
             "ima_log": ima_lack,
@@ -101,12 +104,7 @@ class PlatformCollector:
         attachments = {"quote": quote.attachment}
         stated: dict[str, object] = {}
         if self._logs is not None:
-            booted = {
-                index: value
-                for index, value in quote.pcrs.items()
-                if index not in (IMA_PCR, self._log_pcr)
-            }
-            boot = read_boot_log(self._logs, booted)
+            boot = read_boot_log(self._logs, comparable(quote.claims, claims))
             claims["boot_log"] = boot.claims
             kept = {"boot-log": boot.log, "measured-boot": boot.measured}
             attachments |= {name: data for name, data in kept.items() if data is not None}

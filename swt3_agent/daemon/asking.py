@@ -11,6 +11,7 @@ from typing import Any
 
 from swt3_agent.config import Config
 from swt3_agent.daemon import control
+from swt3_agent.daemon.baseline import stopped_baseline_view
 from swt3_agent.daemon.history import Question, stopped_history
 from swt3_agent.daemon.merkle import stopped_merkle
 from swt3_agent.daemon.node import Node
@@ -27,6 +28,7 @@ _OF_A_STOPPED_NODE: Mapping[str, Callable[..., dict[str, Any]]] = {
     "history": lambda config, **question: stopped_history(config, Question(**question)),
     "merkle": stopped_merkle,
     "queue": stopped_queue_view,
+    "baseline": stopped_baseline_view,
 }
 
 Ask = Callable[[str, Mapping[str, Any]], Any]

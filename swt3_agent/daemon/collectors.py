@@ -28,6 +28,7 @@ from swt3_agent.protocol.appraisal import (
     appraise_platform,
     appraise_weights,
 )
+from swt3_agent.protocol.baseline import Accepted
 from swt3_agent.protocol.evidence import Reading, Reason
 
 READ_WITH: Mapping[str, str] = {"nvlink": "gpu", "adapters": "weights", "quantization": "weights"}
@@ -52,10 +53,12 @@ def watched_collectors(
     config: Config,
     tpm: QuoteSource | None,
     boot_faults: Callable[[], Sequence[Reason]] = tuple,
+    accepted: Callable[[], Sequence[Accepted] | Reason] = tuple,
 ) -> tuple[Watched, ...]:
     """Every collector of this node, in the order in which they are shown.
 
-    ``boot_faults``: why the TPM's registers do not tell of this boot.
+    ``boot_faults``: why the TPM's registers do not tell of this boot. ``accepted``: the reference
+    values for the boot state that are in force.
     """
     library = None if config.gpu.library is None else Path(config.gpu.library)
     driver = NvmlDriver(library_path=library)
@@ -72,7 +75,7 @@ def watched_collectors(
                 boot_faults=boot_faults,
                 log_pcr=config.tpm.log_pcr,
             ),
-            one(appraise_platform),
+            one(lambda reading: appraise_platform(reading, accepted())),
         ),
         Watched(
             GpuCollector(driver, interval_s=every.gpu),

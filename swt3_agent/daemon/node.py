@@ -28,7 +28,6 @@ from swt3_agent.daemon.node_heads import HeadLack, LogNames, NodeHeads
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import (
-    stated_key,
     stated_log_id,
 )
 from swt3_agent.errors import TpmError, UsageError
@@ -141,7 +140,7 @@ class Node:
         custody = open_custody(self.config.custody, layout, source)
         self.custody = self._closing.enter_context(custody)
         self.boot_id = boot_id()
-        expected_ak = stated_key(self.journal, self.catalogue)
+        expected_ak = present_signer(self.journal, self.catalogue).ak_public
         self._node_tpm = NodeTpm(self.config, layout.keys, expected_ak)
         self._closing.callback(self._node_tpm.close)
         self.heads = NodeHeads(
@@ -149,6 +148,7 @@ class Node:
             self.journal,
             self.catalogue,
             LogNames(self.node_id, self.log_id, self.boot_id),
+            NodeKeys(self._node_tpm, layout.keys, self.journal, self.catalogue, self.log_id),
             config=lambda: self.config,
             found=self._note,
         )

@@ -25,6 +25,7 @@ class Appraisal:
     ``factors`` are (a, b, c) of ``procedure_id`` and present only where an anchor is minted.
     ``context`` and ``model_id`` become ``ai_context`` and ``ai_model_id`` as far as clearing lets
     them (docs/protocol.md 6). ``subject`` tells several appraisals of one reading apart.
+    ``baseline`` is the record of the reference values that it was held against, where there are.
     """
 
     collector: str
@@ -36,6 +37,7 @@ class Appraisal:
     context: Mapping[str, object] = field(default_factory=dict)
     model_id: str | None = None
     subject: str = ""
+    baseline: int | None = None
 
 
 def minted(
@@ -48,6 +50,7 @@ def minted(
     context: Mapping[str, object] | None = None,
     model_id: str | None = None,
     subject: str = "",
+    baseline: int | None = None,
 ) -> Appraisal:
     """An appraisal that becomes an anchor: the factors decide its outcome."""
     passed = judge(procedure_id, *factors) is Verdict.PASS
@@ -61,6 +64,7 @@ def minted(
         context or {},
         model_id,
         subject,
+        baseline,
     )
 
 

@@ -1,7 +1,9 @@
 """The host and its boot state (docs/protocol.md 8.3)."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+from swt3_agent.errors import FormatError
 from swt3_agent.protocol.appraisal.base import (
     Appraisal,
     Outcome,
@@ -9,13 +11,20 @@ from swt3_agent.protocol.appraisal.base import (
     minted,
     without_evidence,
 )
-from swt3_agent.protocol.claims import UNSPECIFIED, Claims, count_claim, reasons_claim
+from swt3_agent.protocol.baseline import Accepted
+from swt3_agent.protocol.boot_state import boot_state
+from swt3_agent.protocol.claims import Claims, count_claim, reasons_claim
 from swt3_agent.protocol.context import platform_context
-from swt3_agent.protocol.evidence import Reading, Reason, RootOfTrust, Unavailable
+from swt3_agent.protocol.evidence import Evidence, Reading, Reason, RootOfTrust, Unavailable
+from swt3_agent.protocol.reference import compare
 
 TPM_2_0, TPM_SIMULATED = 0, 3  # factor c of AI-HW.3 (docs/protocol.md 8.3)
 
-_REENROLL = "find out what changed in firmware or boot, then enroll the new values"
+NO_REFERENCE = Reason(
+    "NO_REFERENCE",
+    "PCR values were quoted and verified, and compared with nothing: no baseline is in force",
+    "see that the node is as it should be, then `swt3-agent baseline accept --reason TEXT`",
+)
 
 
 def appraise_host(reading: Reading) -> Appraisal:
@@ -25,43 +34,89 @@ def appraise_host(reading: Reading) -> Appraisal:
     return Appraisal(reading.collector, None, Outcome.RECORDED, None, (), reading.root_of_trust)
 
 
-def appraise_platform(reading: Reading) -> Appraisal:
+def appraise_platform(reading: Reading, accepted: Sequence[Accepted] | Reason = ()) -> Appraisal:
     """AI-HW.3 from a TPM quote: a = PCRs quoted, b = it holds, c = kind of TPM.
 
-    Without a TPM the node cannot show its boot state: (0, 0, 0), FAIL. So does one whose registers
-    are not of this boot, because the TPM was reset under it. Any other verified quote passes;
-    where there are no reference values the reasons say that nothing was compared.
+    ``accepted`` are the reference values in force, each for itself, the one that is not staged
+    first; or why they cannot be read. PASS is a verified quote of a state that one of them accepts
+    whole. Without any the state is not compared, and nothing is minted: the wire has no word
+    for it. What speaks against the node by itself is FAIL all the same: no TPM (0, 0, 0), a quote
+    that does not hold, registers of another boot, because the TPM was reset under the system.
     """
     if isinstance(reading, Unavailable):
         return minted(reading.collector, "AI-HW.3", (0, 0, 0), (lack(reading),))
     quote = reading.claims.get("quote")
     if not isinstance(quote, Mapping):
         quote = {}
-    reasons = _quote_faults(quote)
-    quoted = 0 if reasons else count_claim(quote, "pcr_count")
-    reasons += reasons_claim(reading.claims, "boot_faults")
-    reasons += _reference_faults(reading.claims)
-    holds = not reasons
-    if holds and reading.claims.get("reference") is None:
-        reasons = (
-            Reason(
-                "NO_REFERENCE",
-                "PCR values were quoted and verified, not compared with reference values",
-                "none in this version: reference values cannot be enrolled yet",
-            ),
-        )
+    faults = _quote_faults(quote)
+    quoted = 0 if faults else count_claim(quote, "pcr_count")
+    faults += reasons_claim(reading.claims, "boot_faults")
+    notes: tuple[Reason, ...] = ()
+    baseline = None
+    if isinstance(accepted, Reason):
+        faults += (accepted,)
+    elif accepted and quoted:
+        baseline, differences, notes = _held_against(reading, accepted)
+        faults += differences
     hardware = (
         reading.root_of_trust is RootOfTrust.TPM
         and reading.claims.get("kind") == RootOfTrust.TPM.value
     )
-    return minted(
+    judged = minted(
         reading.collector,
         "AI-HW.3",
-        (quoted, int(holds), TPM_2_0 if hardware else TPM_SIMULATED),
-        reasons,
+        (quoted, int(not faults), TPM_2_0 if hardware else TPM_SIMULATED),
+        faults + notes,
         root_of_trust=RootOfTrust.TPM if hardware else RootOfTrust.SOFTWARE_TPM,
         context=platform_context(reading.claims, quote),
         model_id="tpm-attestation",
+        baseline=baseline,
+    )
+    if faults or accepted:
+        return judged
+    return replace(
+        judged,
+        outcome=Outcome.NOT_COMPARED,
+        factors=None,
+        reasons=(NO_REFERENCE,),
+    )
+
+
+def _held_against(
+    reading: Evidence, accepted: Sequence[Accepted]
+) -> tuple[int | None, tuple[Reason, ...], tuple[Reason, ...]]:
+    """The record of the values that the state was held against, what differs, and what to know
+    beside it. Where none accepts it, those in force count: they come first."""
+    try:
+        state = boot_state(reading)
+    except FormatError as error:
+        return accepted[0].record, (Reason.of(error),), ()
+    found = [
+        (one, compare(one.reference, state.pcrs, state.values, events=state.events))
+        for one in accepted
+    ]
+    one, differences = next((held for held in found if not held[1]), found[0])
+    notes = []
+    if unjudged := state.unjudged(one.reference):
+        which = ", ".join(map(str, unjudged))
+        notes.append(
+            Reason(
+                "REFERENCE_PARTIAL",
+                f"the baseline does not judge PCR {which}, or not all that is in there",
+                "`swt3-agent baseline show` tells what it judges",
+            )
+        )
+    if len(accepted) > 1:
+        notes.append(_staged_note(accepted[1], is_it=one is accepted[1]))
+    return one.record, differences, tuple(notes)
+
+
+def _staged_note(staged: Accepted, *, is_it: bool) -> Reason:
+    what = "this is the staged update" if is_it else "an update is staged beside what is in force"
+    return Reason(
+        "BASELINE_STAGED",
+        f"{what} (record {staged.record})",
+        "once it runs as it should: `swt3-agent baseline confirm --reason TEXT`",
     )
 
 
@@ -73,11 +128,3 @@ def _quote_faults(quote: Claims) -> tuple[Reason, ...]:
     if count_claim(quote, "pcr_count") == 0:
         return (Reason("QUOTE_EMPTY", "the quote covers no PCR", "quote at least PCRs 0 to 7"),)
     return ()
-
-
-def _reference_faults(claims: Claims) -> tuple[Reason, ...]:
-    """Differences from reference values, which the collector lists where it has any."""
-    return tuple(
-        reason if reason.code != UNSPECIFIED else Reason("PCR_MISMATCH", reason.detail, _REENROLL)
-        for reason in reasons_claim(claims, "mismatches")
-    )

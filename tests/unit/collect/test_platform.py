@@ -85,6 +85,7 @@ def test_a_quote_that_holds_becomes_claims() -> None:
         "kind": "tpm",
         "manufacturer": "IFX",
         "firmware": "0007005500102200",
+        "log_pcr": 13,
         "boot_faults": [],
         "boot_log": PROBE_ABSENT,
         "ima_log": PROBE_ABSENT,
@@ -188,7 +189,7 @@ def test_a_register_that_is_extended_between_quote_and_reading_is_asked_again() 
         ("TPM_DENIED", Lack.DENIED),
         ("TPM_BUSY", Lack.BUSY),
         ("TPM_FAILED", Lack.FAILED),
-        ("TPM_KEY_UNUSABLE", Lack.FAILED),
+        ("TPM_KEY_CLEARED", Lack.FAILED),
     ],
 )
 def test_what_the_tpm_answers_is_the_lack(code: str, lack: Lack) -> None:

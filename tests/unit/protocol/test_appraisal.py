@@ -1,6 +1,8 @@
 """Appraisal: docs/protocol.md 8."""
 
 import json
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import pytest
@@ -15,8 +17,10 @@ from swt3_agent.protocol.appraisal import (
     appraise_platform,
     appraise_weights,
 )
-from swt3_agent.protocol.evidence import Evidence, Lack, RootOfTrust, Unavailable
+from swt3_agent.protocol.baseline import Accepted
+from swt3_agent.protocol.evidence import Evidence, Lack, Reason, RootOfTrust, Unavailable
 from swt3_agent.protocol.fingerprint import content_hash
+from swt3_agent.protocol.reference import Reference
 
 GPU: dict[str, Any] = {
     "uuid": "GPU-1",
@@ -54,9 +58,9 @@ PLATFORM: dict[str, Any] = {
     "quote": QUOTE,
     "kind": "tpm",
     "manufacturer": "IFX",
-    "reference": None,
-    "mismatches": [],
+    "boot_faults": [],
 }
+ACCEPTED = (Accepted(Reference({0: ("ab" * 32,)}), 7),)
 MODEL: dict[str, Any] = {
     "name": "llama",
     "path_hash": "0123456789abcdef",
@@ -77,8 +81,16 @@ def gpu(**changes: Any) -> Appraisal:
     return appraise_gpu(Evidence("gpu", RootOfTrust.DRIVER_REPORTED, GPUS | changes))
 
 
-def platform(root_of_trust: RootOfTrust = RootOfTrust.TPM, **changes: Any) -> Appraisal:
-    return appraise_platform(Evidence("platform", root_of_trust, PLATFORM | changes))
+def platform(
+    root_of_trust: RootOfTrust = RootOfTrust.TPM,
+    *,
+    accepted: Sequence[Accepted] | Reason = ACCEPTED,
+    attachments: Mapping[str, bytes] | None = None,
+    **changes: Any,
+) -> Appraisal:
+    claims = PLATFORM | changes
+    evidence = Evidence("platform", root_of_trust, claims, attachments=attachments or {})
+    return appraise_platform(evidence, accepted)
 
 
 def weights(**changes: Any) -> Appraisal:
@@ -187,17 +199,98 @@ def test_another_count_than_the_expected_one_fails_even_where_none_is_left() -> 
     assert appraise_gpu(lacking(Lack.ABSENT), expected=0).outcome is Outcome.ABSENT
 
 
-def test_a_verified_quote_passes_and_says_that_nothing_was_compared() -> None:
-    appraisal = platform()
+def test_a_verified_quote_that_is_held_against_nothing_is_no_pass_and_not_minted() -> None:
+    appraisal = platform(accepted=())
     assert appraisal.procedure_id == "AI-HW.3"
-    assert (appraisal.outcome, appraisal.factors) == (Outcome.PASS, (2, 1, 0))
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.NOT_COMPARED, None)
     assert codes(appraisal) == ["NO_REFERENCE"]
+    assert "baseline accept" in appraisal.reasons[0].remedy
+    assert appraisal.root_of_trust is RootOfTrust.TPM
+
+
+def test_a_state_that_is_the_accepted_one_passes_and_names_the_baseline() -> None:
+    appraisal = platform()
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.PASS, (2, 1, 0))
+    assert (appraisal.reasons, appraisal.baseline) == ((), 7)
     assert appraisal.root_of_trust is RootOfTrust.TPM
     assert appraisal.model_id == "tpm-attestation"
 
 
-def test_a_quote_that_equals_its_reference_needs_no_reason() -> None:
-    assert platform(reference={"0": "ab" * 32}).reasons == ()
+def test_what_a_baseline_does_not_judge_is_said_with_the_verdict() -> None:
+    appraisal = platform(quote=QUOTE | {"pcrs": {**QUOTE["pcrs"], "4": "00" * 32}})
+    assert appraisal.outcome is Outcome.PASS
+    assert codes(appraisal) == ["REFERENCE_PARTIAL"]
+    assert "PCR 4" in appraisal.reasons[0].detail
+
+
+def measured(
+    values: dict[str, list[str]], events: dict[str, Any] | None = None
+) -> dict[str, bytes]:
+    return {"measured-boot": json.dumps({"values": values, "events": events or {}}).encode()}
+
+
+def test_a_value_of_the_boot_log_that_changed_fails_by_name() -> None:
+    accepted = (Accepted(Reference(values={"command-line": ("ro quiet",)}), 7),)
+    held = measured({"command-line": ["ro quiet"], "boot-commands": ["linux"]})
+    assert platform(accepted=accepted, attachments=held).outcome is Outcome.PASS
+    appraisal = platform(accepted=accepted, attachments=measured({"command-line": ["rw"]}))
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (2, 0, 0))
+    assert codes(appraisal)[0] == "VALUE_MISMATCH"
+    assert "command-line changed: rw is not the accepted ro quiet" in appraisal.reasons[0].detail
+
+
+@pytest.mark.parametrize(
+    ("attachments", "code"),
+    [
+        ({}, "BOOT_LOG_MISSING"),
+        (measured({}), "VALUE_MISSING"),
+        ({"measured-boot": b"{"}, "MEASURED_BOOT"),
+        ({"measured-boot": b'{"values": 1}'}, "MEASURED_BOOT"),
+    ],
+)
+def test_a_required_value_that_cannot_be_read_fails(
+    attachments: dict[str, bytes], code: str
+) -> None:
+    accepted = (Accepted(Reference(values={"command-line": ("ro quiet",)}), 7),)
+    appraisal = platform(accepted=accepted, attachments=attachments)
+    assert (appraisal.outcome, codes(appraisal)[0]) == (Outcome.FAIL, code)
+
+
+def test_a_register_is_named_with_what_changed_in_it() -> None:
+    before, now = sha256(b"before").hexdigest(), sha256(b"now").hexdigest()
+    reference = Reference({0: ("cd" * 32,)}, events={0: (("initrd /boot/initrd.img", before),)})
+    held = measured({}, {"0": [["initrd /boot/initrd.img", now]]})
+    appraisal = platform(accepted=(Accepted(reference, 7),), attachments=held)
+    assert appraisal.outcome is Outcome.FAIL
+    assert appraisal.reasons[0].detail.startswith("PCR 0 changed: initrd /boot/initrd.img")
+
+
+def test_each_of_two_accepted_states_passes_and_no_mixture_of_them() -> None:
+    before = Accepted(Reference({0: ("ab" * 32,), 1: ("01" * 32,)}), 7)
+    after = Accepted(Reference({0: ("cd" * 32,), 1: ("02" * 32,)}), 9, expires_ms=1)
+
+    def judged(*values: str) -> Appraisal:
+        pcrs = {str(index): value * 32 for index, value in enumerate(values)}
+        return platform(quote=QUOTE | {"pcrs": pcrs}, accepted=(before, after))
+
+    assert (judged("ab", "01").outcome, judged("ab", "01").baseline) == (Outcome.PASS, 7)
+    assert (judged("cd", "02").outcome, judged("cd", "02").baseline) == (Outcome.PASS, 9)
+    assert codes(judged("ab", "01")) == codes(judged("cd", "02")) == ["BASELINE_STAGED"]
+    mixed = judged("ab", "02")
+    assert (mixed.outcome, mixed.baseline) == (Outcome.FAIL, 7)
+    assert codes(mixed) == ["PCR_MISMATCH", "BASELINE_STAGED"]
+
+
+def test_a_baseline_that_cannot_be_read_is_no_reason_to_pass() -> None:
+    appraisal = platform(accepted=Reason("BASELINE_MALFORMED", "record 7 is no baseline"))
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, (2, 0, 0))
+    assert codes(appraisal) == ["BASELINE_MALFORMED"]
+
+
+def test_neither_the_own_register_nor_that_of_ima_is_ever_compared() -> None:
+    pcrs = {"0": "ab" * 32, "10": "12" * 32, "13": "34" * 32}
+    appraisal = platform(quote=QUOTE | {"pcrs": pcrs}, log_pcr=13)
+    assert (appraisal.outcome, codes(appraisal)) == (Outcome.PASS, [])
 
 
 def test_context_of_a_quote_hashes_lowercase_digests() -> None:
@@ -236,17 +329,17 @@ def test_a_software_tpm_is_never_called_hardware(root_of_trust: RootOfTrust, kin
         ({"quote": QUOTE | {"verified": "yes"}}, (0, 0, 0), "QUOTE_INVALID"),
         ({"quote": None}, (0, 0, 0), "QUOTE_INVALID"),
         ({"quote": QUOTE | {"pcr_count": 0}}, (0, 0, 0), "QUOTE_EMPTY"),
-        ({"reference": {}, "mismatches": [{"pcr": 4}]}, (2, 0, 0), "PCR_MISMATCH"),
-        ({"reference": {}, "mismatches": [PROBLEM]}, (2, 0, 0), "XID_79"),
-        ({"mismatches": ["PCR 4"]}, (2, 0, 0), "PCR_MISMATCH"),
+        ({"boot_faults": [PROBLEM]}, (2, 0, 0), "XID_79"),
+        ({"boot_faults": ["reset"]}, (2, 0, 0), "UNSPECIFIED"),
     ],
 )
-def test_a_quote_that_does_not_hold_fails(
+def test_a_quote_that_does_not_hold_fails_with_and_without_a_baseline(
     changes: dict[str, Any], factors: tuple[int, int, int], code: str
 ) -> None:
-    appraisal = platform(**changes)
-    assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, factors)
-    assert codes(appraisal) == [code]
+    for accepted in (ACCEPTED, ()):
+        appraisal = platform(**changes, accepted=accepted)
+        assert (appraisal.outcome, appraisal.factors) == (Outcome.FAIL, factors)
+        assert codes(appraisal) == [code]
 
 
 @pytest.mark.parametrize("lack", list(Lack))
