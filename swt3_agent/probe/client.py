@@ -27,6 +27,8 @@ from swt3_agent.probe.wire import (
 
 BOOT_LOG_CREDENTIAL = "tpm-eventlog"
 """The boot log as the service manager read it before it started the agent."""
+NO_BOOT_LOG = b"absent"
+"""What the service manager says there where the kernel has none (systemd/swt3-agent.service)."""
 MAX_IMA_LOG = 64 * 1024 * 1024
 """Bytes that one call takes: a log that is longer is refused, since a part of it proves nothing."""
 DEFAULT_TIMEOUT_S = 15.0
@@ -123,7 +125,7 @@ class Probe:
                 log = stream.read(MAX_BOOT_LOG + 1)
         except OSError:
             return None
-        return log if 0 < len(log) <= MAX_BOOT_LOG else None
+        return log if log not in (b"", NO_BOOT_LOG) and len(log) <= MAX_BOOT_LOG else None
 
 
 def _read_answer(

@@ -9,15 +9,23 @@ import pytest
 
 from swt3_agent.config import DEFAULT_SOCKET, DEFAULT_STATE_DIR
 from swt3_agent.config.credentials import LEDGER_CREDENTIAL, SIGNING_CREDENTIAL
+from swt3_agent.config.settings import ProbeSettings
 from swt3_agent.daemon.control import OPERATORS
 from swt3_agent.daemon.sockets import NAMES
 from swt3_agent.errors import ConfigError
+from swt3_agent.probe.client import BOOT_LOG_CREDENTIAL, NO_BOOT_LOG
+from swt3_agent.probe.logs import PLACES, SECURITY
+from swt3_agent.probe.server import DEADLINE_S
+from swt3_agent.probe.wire import Log
 from swt3_agent.relay.intake import CLIENT_GROUP
-from swt3_agent.tpm.key_files import CREDENTIAL_NAME as AK_CREDENTIAL
+from swt3_agent.tpm.auth_value import CREDENTIAL_NAME as AK_CREDENTIAL
 
 UNITS = Path(__file__).parents[2] / "systemd"
 SERVICE = UNITS / "swt3-agent.service"
-SOCKETS = sorted(UNITS.glob("*.socket"))
+PROBE = UNITS / "swt3-agent-probe@.service"
+PROBE_SOCKET = UNITS / "swt3-agent-probe.socket"
+SOCKETS = sorted({*UNITS.glob("*.socket")} - {PROBE_SOCKET})
+"""Those of the daemon."""
 MOST_EXPOSURE = 16
 """In tenths, of 100: 1.6."""
 
@@ -70,7 +78,7 @@ def test_a_socket_listens_where_it_should_and_for_whom(path: Path) -> None:
 
 def test_only_unix_sockets_come_with_the_service() -> None:
     unit = parse_unit(SERVICE)
-    wanted = {path.name for path in SOCKETS if not path.stem.endswith("-tcp")}
+    wanted = {path.name for path in (*SOCKETS, PROBE_SOCKET) if not path.stem.endswith("-tcp")}
     assert set(words(unit["Install"]["Also"])) == wanted
     assert set(words(unit["Unit"]["Requires"] + unit["Unit"]["Wants"])) == wanted
 
@@ -94,10 +102,48 @@ def test_the_service_gets_the_state_and_the_secrets_that_the_agent_looks_for() -
     service = parse_unit(SERVICE)["Service"]
     assert service["StateDirectory"] == [DEFAULT_STATE_DIR.name]
     assert service["StateDirectoryMode"] == ["0700"]
-    loaded = {value.partition(":")[0] for value in service["LoadCredential"]}
-    assert loaded == {LEDGER_CREDENTIAL, SIGNING_CREDENTIAL, AK_CREDENTIAL}
-    # An absolute path that is not there would keep the service from starting.
-    assert all(":/" not in value for value in service["LoadCredential"])
+    loaded = {name: place for name, _, place in map(parted, service["LoadCredential"])}
+    assert set(loaded) == {
+        LEDGER_CREDENTIAL,
+        SIGNING_CREDENTIAL,
+        AK_CREDENTIAL,
+        BOOT_LOG_CREDENTIAL,
+    }
+    # An absolute path that is not there would keep the service from starting, and so would one
+    # whose place is taken by nothing.
+    instead = {name: value for name, _, value in map(parted, service["SetCredential"])}
+    assert {name for name, place in loaded.items() if place.startswith("/")} == set(instead)
+    assert instead == {BOOT_LOG_CREDENTIAL: NO_BOOT_LOG.decode()}
+    assert loaded[BOOT_LOG_CREDENTIAL] == str("/" / SECURITY / PLACES[Log.BOOT][0])
+
+
+def parted(value: str) -> tuple[str, str, str]:
+    return value.partition(":")
+
+
+def test_the_probe_answers_the_agent_alone() -> None:
+    socket = parse_unit(PROBE_SOCKET)["Socket"]
+    assert socket["ListenStream"] == [ProbeSettings().socket]
+    assert socket["Accept"] == ["yes"]  # a process for each connection
+    assert socket["SocketUser"] == parse_unit(SERVICE)["Service"]["User"]
+    assert socket["SocketMode"] == ["0600"]
+    # Containers of inference processes see that directory.
+    assert not Path(ProbeSettings().socket).is_relative_to(DEFAULT_SOCKET.parent)
+
+
+def test_the_probe_has_the_group_of_the_logs_and_nothing_else() -> None:
+    service = parse_unit(PROBE)["Service"]
+    assert service["DynamicUser"] == ["yes"]
+    assert service["SupplementaryGroups"] == ["root"]
+    assert service["CapabilityBoundingSet"] == [""]
+    assert service["AmbientCapabilities"] == [""]
+    assert service["PrivateNetwork"] == ["yes"]
+    assert service["PrivateDevices"] == ["yes"]
+    assert service["ProtectSystem"] == ["strict"]
+    assert "ReadWritePaths" not in service
+    assert "PrivateUsers" not in service  # every peer would be 65534, and the socket's owner too
+    (longest,) = service["RuntimeMaxSec"]
+    assert int(longest.removesuffix("s")) > DEADLINE_S
 
 
 def test_only_what_waiting_does_not_mend_stops_the_restarts() -> None:
@@ -116,6 +162,13 @@ def test_users_and_groups_are_those_that_the_code_knows() -> None:
 
 
 @needs_systemd
+def test_the_exposure_of_the_probe_is_low(tmp_path: Path) -> None:
+    name = PROBE.name.replace("@", "@1")
+    done = analyze(installed(tmp_path), "security", "--offline=true", "--threshold=4", name)
+    assert done.returncode == 0, done.stdout[-200:] + done.stderr
+
+
+@needs_systemd
 @pytest.mark.parametrize(("drop_in", "most"), [(None, MOST_EXPOSURE), ("air-gap.conf", 8)])
 def test_its_exposure_is_low(tmp_path: Path, drop_in: str | None, most: int) -> None:
     directory = installed(tmp_path)
@@ -128,7 +181,7 @@ def test_its_exposure_is_low(tmp_path: Path, drop_in: str | None, most: int) -> 
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", [SERVICE.name, *(path.name for path in SOCKETS)])
+@pytest.mark.parametrize("name", [path.name for path in (SERVICE, PROBE, PROBE_SOCKET, *SOCKETS)])
 def test_systemd_understands_every_line(tmp_path: Path, name: str) -> None:
     directory = installed(tmp_path)
     done = analyze(directory, "verify", "--man=no", str(directory / name))
@@ -143,7 +196,7 @@ def installed(directory: Path) -> Path:
     """The units in a directory of their own."""
     units = directory / "units"
     units.mkdir()
-    for path in (SERVICE, *SOCKETS):
+    for path in (SERVICE, PROBE, PROBE_SOCKET, *SOCKETS):
         shutil.copy(path, units)
     return units
 

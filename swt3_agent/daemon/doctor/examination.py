@@ -18,6 +18,7 @@ from swt3_agent.daemon.doctor.finding import (
 )
 from swt3_agent.daemon.doctor.ledger import check_ledger
 from swt3_agent.daemon.doctor.machine import check_clock, check_gpus, check_tpm
+from swt3_agent.daemon.doctor.probe import check_probe
 from swt3_agent.daemon.views import stopped_view
 from swt3_agent.errors import AgentError, StateError
 from swt3_agent.store.state import Holder, Layout, StateDirectory, existing_layout
@@ -50,6 +51,7 @@ def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[
     if control is None:  # a daemon knows better, and holds it
         user = places.AGENT_USER if os.geteuid() == 0 else None
         yield from run_check("tpm", lambda: check_tpm(config.tpm, user))
+    yield from run_check("probe", lambda: check_probe(config.probe_socket))
     yield from run_check("gpu", lambda: _check_gpus(config))
     yield from check_clock()
     if config.ledger is not None:

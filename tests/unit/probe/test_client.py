@@ -11,7 +11,7 @@ import pytest
 
 from swt3_agent.errors import RemoteError
 from swt3_agent.probe import client
-from swt3_agent.probe.client import BOOT_LOG_CREDENTIAL, Probe
+from swt3_agent.probe.client import BOOT_LOG_CREDENTIAL, NO_BOOT_LOG, Probe
 from swt3_agent.probe.wire import Lacking
 from tests.support.probe import accepting, listening
 
@@ -129,8 +129,8 @@ def test_the_ima_log_never_does(room: Path) -> None:
     assert code_of(Probe(None, environ=environ).ima_log) == "PROBE_ABSENT"
 
 
-def test_an_empty_credential_is_none(room: Path) -> None:
-    (room / BOOT_LOG_CREDENTIAL).touch()  # what the unit sets for a machine without a boot log
+def test_a_credential_that_is_no_log_is_none(room: Path) -> None:
+    (room / BOOT_LOG_CREDENTIAL).write_bytes(NO_BOOT_LOG)
     environ = {"CREDENTIALS_DIRECTORY": str(room)}
     assert code_of(Probe(None, environ=environ).boot_log) == "PROBE_ABSENT"
     os.truncate(room / BOOT_LOG_CREDENTIAL, 16 * 1024 * 1024 + 1)
