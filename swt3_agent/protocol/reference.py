@@ -5,19 +5,19 @@
      "values": {"secure-boot": ["enabled"], …},         values read from a boot log that replays
      "events": {"4": [["<name>", "<hex digest>"], …]}}  optional: what led there, for reasons only
 
-Each list holds all that is accepted, so that a planned update is accepted before it comes. Nothing
-here reads a log or a TPM: values are plain text under names that whoever reads the log gives.
+Each list holds all that is accepted. Nothing here reads a log or a TPM: values are plain text under
+the names that whoever reads a log gives.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.reference_names import described_by
 from swt3_agent.protocol.reference_reasons import pcr_changed, pcr_missing, value_reasons
 
 REFERENCE_FORMAT = "swt3-agent/reference/1"
@@ -28,9 +28,6 @@ MAX_NAMED_EVENTS = 10_000
 
 PCR_INDICES = range(24)
 EVERYTHING = "*"
-
-_Key = TypeVar("_Key")
-_Item = TypeVar("_Item")
 
 Measured = tuple[str, str]
 """Name and hex digest of one event of a boot log. The name is a label: nothing rests on it."""
@@ -74,20 +71,10 @@ class Reference:
             if not all(_is_named(name, digest) for name, digest in events):
                 raise _invalid(f"an event of PCR {index} has no name and hex digest")
 
-    def merged(self, other: "Reference") -> "Reference":
-        """What this one or ``other`` accepts, of each register and name: a staged update.
-
-        A register or name that only one of them has is taken over: it is judged from then on.
-        """
-        return Reference(
-            pcrs=_union(self.pcrs, other.pcrs),
-            values=_union(self.values, other.values),
-            events=_union(self.events, other.events),
-        )
-
     def unjudged(self, quoted: Mapping[int, bytes]) -> tuple[int, ...]:
-        """Quoted registers that are not held against an exact value."""
-        return tuple(sorted(set(quoted) - set(self.pcrs)))
+        """Which of the ``quoted`` registers this says nothing of, or not all."""
+        judged = {*self.pcrs, *described_by(self.values)}
+        return tuple(index for index in sorted(quoted) if index not in judged)
 
 
 def compare(
@@ -196,15 +183,6 @@ def _events(key: str, value: object) -> tuple[Measured, ...]:
 
 def _is_named(name: str, digest: str) -> bool:
     return len(name) <= MAX_VALUE and _DIGEST.fullmatch(digest) is not None
-
-
-def _union(
-    one: Mapping[_Key, tuple[_Item, ...]], other: Mapping[_Key, tuple[_Item, ...]]
-) -> dict[_Key, tuple[_Item, ...]]:
-    return {
-        key: tuple(dict.fromkeys((*one.get(key, ()), *other.get(key, ()))))
-        for key in (*one, *(key for key in other if key not in one))
-    }
 
 
 def _check_accepted(name: str, accepted: tuple[str, ...]) -> None:
