@@ -2,7 +2,7 @@
 MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check unit unit-unprivileged bench lock clean
+.PHONY: help setup run test check unit unit-unprivileged bench fuzz refusals lock clean
 
 help:  ## this list
 	@awk -F ':.*  ## ' '/^[a-z-]+:.*  ## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,13 @@ unit-unprivileged: setup  ## when root: the tests of permissions again, as an un
 
 bench: setup  ## benchmarks, as ratios against a peer in the same run
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: setup  ## look for input that breaks a parser, led by coverage (ARGS="--seconds 600 proof")
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip -q install --only-binary :all: atheris || true
+	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+refusals: setup  ## write the vectors of what a verifier must refuse anew
+	@$(BIN)/python -m tests.refusals
 
 lock:  ## resolve the dependencies again after a change in pyproject.toml; needs uv
 	@command -v uv >/dev/null || { echo "make lock needs uv (python3 -m pip install uv)" >&2; exit 1; }
