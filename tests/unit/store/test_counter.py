@@ -1,0 +1,427 @@
+"""Steps of the counter, interrupted anywhere: what is in the log always explains its value."""
+
+import json
+import re
+import struct
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from swt3_agent.errors import TpmError
+from swt3_agent.protocol.canonical import canonical_json
+from swt3_agent.protocol.checkpoint import parse_quote_signature, parse_signed_note
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.catalogue import Catalogue
+from swt3_agent.store.counter import CounterKeeper
+from swt3_agent.store.counter_records import boot_counter, last_certificate
+from swt3_agent.store.heads import HeadKeeper, HeadRecord
+from swt3_agent.store.journal import Draft, Journal
+from tests.unit.store.fake_counter import INDEX, CountingTpm, KilledError, public_area
+from tests.unit.store.fake_tpm import LOG_PCR
+from tests.unit.store.records import append
+
+NODE, LOG = "ab" * 16, "cd" * 8
+COMMANDS = 4  # of a step: extend and quote, certify, increment, certify
+
+
+@dataclass
+class Agent:
+    """What of a daemon matters to the counter: its start, and its steps."""
+
+    journal: Journal
+    catalogue: Catalogue
+    heads: HeadKeeper
+    counter: CounterKeeper
+    boot: str
+    findings: list[str]
+
+    def step(self, reason: str = "cycle") -> None:
+        opened = self.counter.open()
+        self.findings += [finding.code for finding in opened.findings]
+        self.heads.tell(opened.findings)
+        self.counter.go_on(opened)
+        self.counter.step(opened, reason, self._cover)
+
+    def _cover(self, seq: int) -> HeadRecord:
+        head = self.heads.checkpoint("counter", covering=seq) or self.heads.latest
+        assert head is not None
+        return head
+
+
+class Node:
+    """A state directory and a TPM."""
+
+    def __init__(self, root: Path, tpm: CountingTpm) -> None:
+        for name in ("journal", "keys"):
+            (root / name).mkdir(exist_ok=True)
+        self.root, self.tpm, self.boots = root, tpm, 0
+        self.findings: list[str] = []
+        self._running = ExitStack()
+        self.agent = self.start()
+
+    def start(self) -> Agent:
+        """Start the agent, after stopping the one that runs."""
+        self._running.close()
+        self.tpm.at = None
+        journal = self._running.enter_context(
+            Journal.open(self.root / "journal", self.root / "keys")
+        )
+        catalogue = self._running.enter_context(Catalogue.open(None, journal))
+        boot = f"boot-{self.boots}"
+        heads = HeadKeeper(
+            journal, catalogue, self.tpm, node_id=NODE, log_id=LOG, boot_id=boot, log_pcr=LOG_PCR
+        )
+        findings = [*heads.recover()]
+        counter = CounterKeeper(journal, catalogue, self.tpm, heads, INDEX)
+        opened = counter.open()
+        findings += opened.findings
+        codes = [finding.code for finding in findings]
+        log_pcr = {"index": LOG_PCR, "value": self.tpm.log_pcr.hex()}
+        content = {
+            "boot_id": boot,
+            "log_pcr": log_pcr,
+            "counter": boot_counter(opened.present),
+            "findings": codes,
+        }
+        journal.append(
+            [Draft(Kind.BOOT, b'{"listener":"agent"}', canonical_json(content))]
+        ).result()
+        counter.go_on(opened)
+        self.agent = Agent(journal, catalogue, heads, counter, boot, self.findings)
+        self.findings += codes
+        return self.agent
+
+    def reboot(self) -> Agent:
+        """Power off and on."""
+        self.tpm.reset()
+        self.boots += 1
+        return self.start()
+
+    def stop(self) -> None:
+        self._running.close()
+
+
+@contextmanager
+def new_node() -> Iterator[Node]:
+    with tempfile.TemporaryDirectory() as directory:
+        node = Node(Path(directory), CountingTpm())
+        yield node
+        node.stop()
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with new_node() as node:
+        yield node
+
+
+@dataclass
+class Checker:
+    """Reads a log from its start as docs/formats.md, "Counter" has it, with no help of ours.
+
+    ``gaps`` are the values that nothing in the log explains.
+    """
+
+    gaps: list[int] = field(default_factory=list)
+    steps: int = 0
+    known: int | None = None
+    certified: int = 0
+    promised: bool = False
+    defined: bool = False
+    intent: tuple[int, int] = (-1, -1)
+    notes: dict[int, bytes] = field(default_factory=dict)
+    resets: dict[int, int] = field(default_factory=dict)
+
+    def read(self, journal: Journal) -> "Checker":
+        for record in journal.scan(0):
+            payload = json.loads(record.payload) if record.kind is not Kind.RELAYED else {}
+            if record.kind is Kind.BOOT:
+                self.defined = self.defined or payload["counter"]["defined"]
+            elif record.kind is Kind.CHECKPOINT and "body" in payload:
+                self.notes[record.seq] = payload["body"].encode()
+                found = re.search(r" ctr=([0-9]+)\n$", payload["body"])
+                assert found is not None
+                assert int(found[1]) == self.certified, record
+            elif record.kind is Kind.CHECKPOINT:
+                line = parse_signed_note(payload["note"].encode()).signatures[0]
+                attest = parse_quote_signature(line.signature).attest
+                self.resets[payload["of"]] = struct.unpack_from(">I", attest, 84)[0]
+            elif record.kind is Kind.COUNTER_INTENT:
+                assert payload["index"] == "01800053"
+                self.intent = record.seq, payload["value"]
+            elif record.kind is Kind.COUNTER_CERT:
+                self._certificate(payload)
+        return self
+
+    def _certificate(self, payload: dict[str, Any]) -> None:
+        raw = {
+            name: msgspec.json.decode(f'"{payload[name]}"', type=bytes)
+            for name in ("public", "attest", "signature")
+        }
+        attest = raw["attest"]
+        text = self.notes[payload["head"]]
+        assert attest[:6] == b"\xffTCG\x80\x14"
+        assert attest[44:76] == sha256(text).digest()
+        assert struct.unpack_from(">I", attest, 84)[0] == self.resets[payload["head"]]
+        assert attest[103:137] == b"\x00\x0b" + sha256(raw["public"]).digest()
+        offset, size, value = struct.unpack_from(">HHQ", attest, 137)
+        assert (offset, size, value) == (0, 8, payload["value"])
+        assert raw["signature"]
+        assert payload["intent"] == self.intent[0]
+        assert int(text.split(b"\n")[1]) > self.intent[0]  # the head covers it
+        if payload["phase"] == "before":
+            assert value == self.intent[1] - 1
+            explained = {self.known, self.known + 1 if self.promised and self.known else None}
+            if value not in explained and self.known is not None and not self.defined:
+                self.gaps.append(value)
+            self.promised, self.defined = True, False
+        else:
+            assert payload["phase"] == "after"
+            assert (value, self.promised, self.known) == (self.intent[1], True, value - 1)
+            self.promised = False
+            self.steps += 1
+        self.known = self.certified = value
+
+
+def test_a_step_is_announced_covered_certified_taken_and_certified(node: Node) -> None:
+    node.agent.step("start")
+    assert node.tpm.moves[1:] == ["open", "extend", "certify", "increment", "certify"]
+    kinds = [record.kind.label for record in node.agent.journal.scan(1)]
+    assert kinds == ["counter-intent", "checkpoint", "checkpoint", "counter-cert", "counter-cert"]
+    intent = json.loads(node.agent.journal.read(1).payload)
+    assert intent == {"index": "01800053", "reason": "start", "value": 2}
+    before, after = (json.loads(node.agent.journal.read(seq).payload) for seq in (4, 5))
+    assert (before["phase"], before["intent"], before["head"], before["value"]) == (
+        "before",
+        1,
+        2,
+        1,
+    )
+    assert (after["phase"], after["intent"], after["head"], after["value"]) == ("after", 1, 2, 2)
+    checked = Checker().read(node.agent.journal)
+    assert (checked.gaps, checked.steps, checked.certified) == ([], 1, 2)
+
+
+def test_notes_state_the_newest_certificate_before_them(node: Node) -> None:
+    stated = []
+    for _ in range(3):
+        append(node.agent.journal, "something new")
+        head = node.agent.heads.checkpoint("test")
+        assert head is not None
+        stated.append(head.note.counter)
+        node.agent.step()
+    assert stated == [0, 2, 3]
+    head = node.reboot().heads.checkpoint("start")
+    assert head is not None
+    assert head.note.counter == 4
+
+
+def test_a_new_counter_is_said_to_be_new_once(node: Node) -> None:
+    boot = json.loads(node.agent.journal.read(0).payload)["counter"]
+    name = b"\x00\x0b" + sha256(public_area()).digest()
+    assert boot == {"index": "01800053", "name": name.hex(), "value": 1, "defined": True}
+    agent = node.start()
+    again = json.loads(agent.journal.read(agent.journal.size - 1).payload)["counter"]
+    assert (again["value"], again["defined"]) == (1, False)
+    assert node.findings == []
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+@pytest.mark.parametrize("command", range(COMMANDS + 1))
+@pytest.mark.parametrize("how", ["restart", "reboot"])
+def test_a_kill_anywhere_in_a_step_leaves_nothing_unexplained(
+    node: Node, command: int, how: str, *, afterwards: bool
+) -> None:
+    node.agent.step("start")
+    node.tpm.interrupt(command, afterwards=afterwards, by=KilledError)
+    with pytest.raises(KilledError):
+        node.agent.step()
+    agent = node.start() if how == "restart" else node.reboot()
+    agent.step("start")
+    agent.step("stop")
+    checked = Checker().read(agent.journal)
+    assert (checked.gaps, node.findings) == ([], [])
+    assert checked.certified == node.tpm.value
+
+
+@pytest.mark.parametrize("afterwards", [False, True])
+@pytest.mark.parametrize("command", range(1, COMMANDS + 1))
+def test_a_tpm_that_is_lost_anywhere_in_a_step_is_taken_up_by_the_next(
+    node: Node, command: int, *, afterwards: bool
+) -> None:
+    node.agent.step("start")
+    node.tpm.interrupt(command, afterwards=afterwards, by=TpmError)
+    with pytest.raises(TpmError):
+        node.agent.step()
+    node.agent.step()
+    checked = Checker().read(node.agent.journal)
+    assert (checked.gaps, node.findings) == ([], [])
+    assert checked.certified == node.tpm.value
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_foreign_increment_is_found_once_and_the_log_goes_on(
+    node: Node, *, restarted: bool
+) -> None:
+    node.agent.step("start")
+    node.tpm.increment_counter(INDEX)
+    agent = node.start() if restarted else node.agent
+    agent.step()
+    agent.step()
+    agent = node.start()
+    assert node.findings == ["COUNTER_GAP"]
+    assert Checker().read(agent.journal).gaps == [3]
+    recorded = [
+        record.seq
+        for record in agent.journal.scan(0)
+        if b"COUNTER_GAP" in record.payload + record.provenance
+    ]
+    assert len(recorded) == 1
+
+
+def test_an_older_copy_of_the_log_shows(node: Node) -> None:
+    node.agent.step("start")
+    node.stop()
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory)
+        for path in node.root.rglob("*"):
+            target = copy / path.relative_to(node.root)
+            target.mkdir() if path.is_dir() else target.write_bytes(path.read_bytes())
+        agent = node.start()
+        agent.step()
+        agent.step("stop")
+        node.stop()
+        node.tpm.reset()
+        restored = Node.__new__(Node)
+        restored.root, restored.tpm, restored.boots = copy, node.tpm, 1
+        restored.findings, restored._running = [], ExitStack()
+        restored.start()
+        assert restored.findings == ["COUNTER_GAP"]
+        restored.stop()
+
+
+def test_a_counter_that_fell_is_found(node: Node) -> None:
+    for _ in range(3):
+        node.agent.step()
+    node.tpm.value = 2  # a virtual TPM that was set back
+    node.reboot()
+    assert node.findings == ["COUNTER_FELL"]
+
+
+def test_a_counter_that_was_deleted_goes_on_and_that_is_said(node: Node) -> None:
+    node.agent.step()
+    node.tpm.undefine()
+    agent = node.reboot()
+    boot = json.loads(agent.journal.read(agent.journal.size - 1).payload)["counter"]
+    assert (boot["value"], boot["defined"]) == (3, True)
+    agent.step()
+    assert node.findings == ["COUNTER_REDEFINED"]
+    assert Checker().read(agent.journal).gaps == []
+
+
+def test_a_step_over_a_head_of_an_earlier_run_of_the_tpm_is_not_recorded(node: Node) -> None:
+    opened = node.agent.counter.open()
+    node.agent.counter.go_on(opened)
+
+    def cover(seq: int) -> HeadRecord:
+        head = node.agent.heads.checkpoint("counter", covering=seq)
+        assert head is not None
+        node.tpm.reset()
+        return head
+
+    with pytest.raises(TpmError) as refused:
+        node.agent.counter.step(opened, "cycle", cover)
+    assert refused.value.code == "TPM_WAS_RESET"
+    assert last_certificate(node.agent.journal, node.agent.catalogue) is None
+
+
+def test_somebody_who_counts_between_certificate_and_step_is_refused(node: Node) -> None:
+    node.agent.step("start")
+    opened = node.agent.counter.open()
+
+    def cover(seq: int) -> HeadRecord:
+        node.tpm.increment_counter(INDEX)
+        return node.agent._cover(seq)
+
+    with pytest.raises(TpmError) as refused:
+        node.agent.counter.step(opened, "cycle", cover)
+    assert refused.value.code == "COUNTER_MOVED"
+    node.agent.step()
+    assert node.findings == ["COUNTER_GAP"]
+
+
+def test_what_a_reset_could_drop_begins_at_the_head_of_the_last_certificate(node: Node) -> None:
+    assert last_certificate(node.agent.journal, node.agent.catalogue) is None
+    node.agent.step()
+    last = node.agent.counter.last
+    assert last is not None
+    assert last == last_certificate(node.agent.journal, node.agent.catalogue)
+    assert (last.size, last.stated.value) == (2, 2)
+
+
+EVENTS = st.one_of(
+    st.tuples(st.just("step")),
+    st.tuples(st.just("restart")),
+    st.tuples(st.just("reboot")),
+    st.tuples(
+        st.sampled_from(["kill", "kill and reboot", "lose"]),
+        st.integers(0, COMMANDS),
+        st.booleans(),
+    ),
+)
+
+
+def play(node: Node, event: tuple[Any, ...]) -> None:
+    what = event[0]
+    if what == "step":
+        node.agent.step()
+    elif what == "restart":
+        node.start()
+    elif what == "reboot":
+        node.reboot()
+    elif what == "foreign":
+        node.tpm.increment_counter(INDEX)
+    else:
+        by = TpmError if what == "lose" else KilledError
+        node.tpm.interrupt(event[1], afterwards=event[2], by=by)
+        with pytest.raises(by):
+            node.agent.step()
+        if what != "lose":
+            node.start() if what == "kill" else node.reboot()
+
+
+@settings(max_examples=25, deadline=None)
+@given(events=st.lists(EVENTS, min_size=1, max_size=6))
+def test_no_sequence_of_interruptions_leaves_a_gap(events: list[tuple[Any, ...]]) -> None:
+    with new_node() as node:
+        for event in events:
+            play(node, event)
+        node.start().step()
+        checked = Checker().read(node.agent.journal)
+        assert (checked.gaps, node.findings) == ([], [])
+        assert checked.certified == node.tpm.value
+
+
+@settings(max_examples=25, deadline=None)
+@given(events=st.lists(EVENTS | st.tuples(st.just("foreign")), min_size=1, max_size=6))
+def test_whatever_a_verifier_would_call_a_gap_the_node_has_found(
+    events: list[tuple[Any, ...]],
+) -> None:
+    with new_node() as node:
+        for event in events:
+            play(node, event)
+        node.start().step()
+        checked = Checker().read(node.agent.journal)
+        assert set(node.findings) <= {"COUNTER_GAP"}
+        assert len(checked.gaps) <= len(node.findings)
+        if not any(event[0] == "foreign" for event in events):
+            assert node.findings == []
