@@ -165,7 +165,8 @@ class CounterKeeper:
     def _check(self, attest: bytes, head: HeadRecord, value: int) -> None:
         """Refuse to record a certificate that proves nothing.
 
-        Raises TpmError: TPM_FAILED, TPM_WAS_RESET since the head was quoted, COUNTER_MOVED.
+        Raises TpmError: TPM_FAILED; TPM_WAS_RESET or TPM_KEY_CHANGED since the head was quoted;
+        COUNTER_MOVED.
         """
         try:
             parsed = parse_attest(attest)
@@ -176,11 +177,18 @@ class CounterKeeper:
             raise _not_certified("the TPM certified something else than it was asked")
         if (nv.name, nv.offset, len(nv.contents)) != (_name_of(self._public), 0, COUNTER_SIZE):
             raise _not_certified("the TPM certified another index")
-        if head.quote is None or parsed.reset_count != head.quote.reset_count():
+        quoted = None if head.quote is None else head.quote.attestation()
+        if quoted is None or parsed.reset_count != quoted.reset_count:
             raise TpmError(
                 "TPM_WAS_RESET",
                 "the TPM was reset since it signed the head that the certificate belongs to",
                 remedy="reboot the node; if nobody did this, treat it as tampered with",
+            )
+        if parsed.qualified_signer != quoted.qualified_signer:
+            raise TpmError(
+                "TPM_KEY_CHANGED",
+                "another key signs since the head that the certificate belongs to",
+                remedy="nothing: the next step is certified by the new key alone",
             )
         if int.from_bytes(nv.contents, "big") != value:
             raise TpmError(

@@ -102,8 +102,7 @@ class CountingTpm(FakeTpm):
         return (
             b"\xffTCG\x80\x14"
             + struct.pack(">H", 34)
-            + b"\x00\x0b"
-            + bytes(32)
+            + self.signer
             + struct.pack(">H", len(extra))
             + extra
             + struct.pack(">QIIBQ", self.clock_ms, self.reset_count, 0, 1, 1)

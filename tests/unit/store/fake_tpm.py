@@ -40,6 +40,7 @@ class FakeTpm:
     fail_before: bool = False
     fail_after: bool = False
     extends: list[bytes] = field(default_factory=list)
+    signer: bytes = b"\x00\x0b" + bytes(32)  # the key's Qualified Name
 
     def open(self) -> Identity:
         return Identity()
@@ -93,8 +94,7 @@ class FakeTpm:
         return (
             b"\xffTCG\x80\x18"
             + struct.pack(">H", 34)
-            + b"\x00\x0b"
-            + bytes(32)
+            + self.signer
             + struct.pack(">H", len(extra))
             + extra
             + struct.pack(">QIIBQ", self.clock_ms, self.reset_count, 0, 1, 1)

@@ -344,6 +344,23 @@ def test_a_step_over_a_head_of_an_earlier_run_of_the_tpm_is_not_recorded(node: N
     assert last_certificate(node.agent.journal, node.agent.catalogue) is None
 
 
+def test_a_key_that_changes_within_a_step_certifies_none_of_it(node: Node) -> None:
+    node.agent.step("start")
+    opened = node.agent.counter.open()
+
+    def cover(seq: int) -> HeadRecord:
+        head = node.agent._cover(seq)
+        node.tpm.signer = b"\x00\x0b" + b"k" * 32
+        return head
+
+    with pytest.raises(TpmError) as refused:
+        node.agent.counter.step(opened, "cycle", cover)
+    assert refused.value.code == "TPM_KEY_CHANGED"
+    node.agent.step()
+    checked = Checker().read(node.agent.journal)
+    assert (checked.gaps, checked.steps, node.findings) == ([], 2, [])
+
+
 def test_somebody_who_counts_between_certificate_and_step_is_refused(node: Node) -> None:
     node.agent.step("start")
     opened = node.agent.counter.open()
