@@ -1,8 +1,7 @@
 """The boot state of one reading of the platform, and the reference values that would accept it.
 
-A register is judged by its exact value, or by values read from a boot log that replays to it:
-``DESCRIBED`` names the registers whose values hold everything that was measured into them
-(docs/formats.md, "Measured boot"). All others can be judged exactly or not at all.
+A register is judged by its exact value, or by values read from a boot log that replays to it
+(:mod:`swt3_agent.protocol.reference_names`).
 """
 
 from collections.abc import Collection, Mapping
@@ -71,7 +70,11 @@ class BootState:
 def with_nothing(
     values: Mapping[str, tuple[str, ...]], vouched: Collection[int]
 ) -> dict[str, tuple[str, ...]]:
-    """``values`` with every name of the registers that are ``vouched`` for by the log's replay."""
+    """``values`` with every name of the registers that are ``vouched`` for.
+
+    Those are the ones that the log replays to, and those that are zero and not in the log: nothing
+    was measured into them.
+    """
     names = (name for index in sorted(vouched) for name in DESCRIBED.get(index, ()))
     return {**values, **{name: (NOTHING,) for name in names if name not in values}}
 

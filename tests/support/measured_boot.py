@@ -4,19 +4,11 @@ import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from tpm2_pytss import ESAPI, ESYS_TR, TPM2_ALG, TPML_DIGEST_VALUES, TPMT_HA, TPMU_HA
 
 from swt3_agent.tcg.algorithms import HASH_NAMES, Algorithm
 from swt3_agent.tcg.event_log import Event, EventLog, parse_event_log
-
-LOGS = Path(__file__).parents[1] / "data" / "bootlogs"
-
-
-def read_log(name: str) -> bytes:
-    """A boot log of a real machine (tests/data/bootlogs)."""
-    return (LOGS / f"{name}.bin").read_bytes()
 
 
 def boot(tcti: str, log: bytes) -> None:
