@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
+from swt3_agent.protocol.bundle_evidence import SuccessionInfo
 from swt3_agent.protocol.log_tree import leaf_from_digests, salted_digest
 from swt3_agent.protocol.note import MAX_NOTE, decode_base64, encode_base64
 
@@ -21,6 +22,9 @@ PROOF_FORMAT = "swt3-agent/proof/1"
 PROOF_FORMAT_2 = "swt3-agent/proof/2"
 MAX_PROOF = 12 * 1024 * 1024
 """Bytes: the largest record in Base 64, and room for the rest."""
+
+MAX_SUCCESSIONS = 64
+"""Rotations that a proof shows; of more the newest, which lead from a key enrolled since."""
 
 _MAX_DEPTH = 4
 _MAX_PATH = 64
@@ -99,7 +103,8 @@ class Proof:
     ``inclusion`` leads from its leaf to the root in ``note``, the checkpoint as it was signed, or
     its text alone where nobody signed it; then ``quote`` is None. ``tenant`` is a hint for checking
     a fingerprint where provenance is withheld; the log does not vouch for it. ``previous`` is the
-    newest signed head before the record.
+    newest signed head before the record; ``successions`` are the rotations that led to the key
+    which signed, oldest first.
     """
 
     node_id: str
@@ -110,6 +115,7 @@ class Proof:
     quote: QuoteContext | None
     tenant: str | None = None
     previous: PreviousHead | None = None
+    successions: tuple[SuccessionInfo, ...] = ()
 
 
 class _WireRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -148,15 +154,16 @@ class _WirePrevious(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _WireProof2(_WireProof, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     previous: _WirePrevious | None = None
+    successions: Annotated[list[SuccessionInfo], Meta(max_length=MAX_SUCCESSIONS)] = []
 
 
-_ONLY_IN_2 = frozenset({"previous"})
+_ONLY_IN_2 = frozenset({"previous", "successions"})
 
 
 def encode_proof(proof: Proof) -> bytes:
     """The proof file. The same proof always gives the same bytes: version 1 where nothing is in it
     that takes version 2."""
-    more = proof.previous is not None
+    more = proof.previous is not None or bool(proof.successions)
     common = _WireProof(
         format=PROOF_FORMAT_2 if more else PROOF_FORMAT,
         node_id=proof.node_id,
@@ -171,7 +178,8 @@ def encode_proof(proof: Proof) -> bytes:
         return _encode(common)
     members = msgspec.structs.asdict(common)
     previous = None if proof.previous is None else _wire_previous(proof.previous)
-    return _encode(_WireProof2(**members, previous=previous))
+    successions = list(proof.successions)
+    return _encode(_WireProof2(**members, previous=previous, successions=successions))
 
 
 def decode_proof(data: bytes) -> Proof:
@@ -238,6 +246,7 @@ def _from_wire(wire: _WireProof) -> Proof:
         quote=None if wire.quote is None else _quote_from_wire(wire.quote),
         tenant=wire.tenant,
         previous=_previous_from_wire(wire.previous) if isinstance(wire, _WireProof2) else None,
+        successions=tuple(wire.successions) if isinstance(wire, _WireProof2) else (),
     )
 
 

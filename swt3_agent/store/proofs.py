@@ -1,22 +1,24 @@
 """Building proofs: one record, its path to a head, and that head (docs/formats.md, "Proof")."""
 
-import base64
-
 import msgspec
 
 from swt3_agent.errors import JournalError
-from swt3_agent.protocol.checkpoint import extended, parse_signed_note
+from swt3_agent.protocol.bundle_evidence import SuccessionInfo
+from swt3_agent.protocol.checkpoint import extended
 from swt3_agent.protocol.log_tree import leaf_hash, salted_digest
-from swt3_agent.protocol.proof import PreviousHead, Proof, ProvenRecord, QuoteContext, Salted
-from swt3_agent.protocol.record import Kind
+from swt3_agent.protocol.note import encode_base64
+from swt3_agent.protocol.proof import (
+    MAX_SUCCESSIONS,
+    PreviousHead,
+    Proof,
+    ProvenRecord,
+    QuoteContext,
+    Salted,
+)
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.head_records import HeadQuote, HeadRecord, read_head
 from swt3_agent.store.journal import Journal
-from swt3_agent.tcg.public import parse_public
-
-
-class _Key(msgspec.Struct):
-    ak_public: str
+from swt3_agent.store.key_history import key_of_head, key_steps, succession_to
 
 
 class _Tenant(msgspec.Struct):
@@ -48,8 +50,9 @@ def build_proof(
     if hide_provenance:
         provenance = salted_digest(salt_v, record.provenance)
         tenant = msgspec.json.decode(record.provenance, type=_Tenant).tenant
+    quote = None if head.quote is None else _quote_context(journal, catalogue, head, head.quote)
     previous = None
-    if with_previous and head.signed:
+    if with_previous and quote is not None:
         previous = _previous_head(journal, catalogue, seq, head.note.size)
     return Proof(
         node_id=head.note.node_id,
@@ -62,9 +65,10 @@ def build_proof(
         ),
         inclusion=tuple(journal.inclusion(seq, head.note.size)),
         note=head.checkpoint,
-        quote=None if head.quote is None else _quote_context(journal, catalogue, head, head.quote),
+        quote=quote,
         tenant=tenant,
         previous=previous,
+        successions=() if quote is None else _successions(journal, catalogue, quote.ak_public),
     )
 
 
@@ -81,6 +85,22 @@ def _previous_head(
         note=head.checkpoint,
         quote=_quote_context(journal, catalogue, head, head.quote),
         consistency=tuple(journal.consistency(entry.size, size)),
+    )
+
+
+def _successions(
+    journal: Journal, catalogue: Catalogue, ak_public: bytes
+) -> tuple[SuccessionInfo, ...]:
+    """How the key came to sign, where it followed others."""
+    steps = [step.record for step in succession_to(key_steps(journal, catalogue), ak_public)]
+    return tuple(
+        SuccessionInfo(
+            ak_public=encode_base64(record.ak_public),
+            attest=encode_base64(record.certification.attest),
+            signature=encode_base64(record.certification.signature_der),
+        )
+        for record in steps[-MAX_SUCCESSIONS:]
+        if record.ak_public is not None and record.certification is not None
     )
 
 
@@ -108,24 +128,8 @@ def _quote_context(
             remedy="run `swt3-agent fsck`",
         )
     return QuoteContext(
-        ak_public=_signing_key(journal, catalogue, quote),
+        ak_public=key_of_head(journal, catalogue, quote.signed_note),
         log_pcr=log_pcr,
         before=quote.before,
         pcrs=dict(quote.pcrs),
-    )
-
-
-def _signing_key(journal: Journal, catalogue: Catalogue, quote: HeadQuote) -> bytes:
-    """The AK that signed, from the newest key record."""
-    seq = catalogue.last_of_kind(Kind.KEY)
-    if seq is not None:
-        key = msgspec.json.decode(journal.read(seq).payload, type=_Key)
-        ak_public = base64.b64decode(key.ak_public)
-        spki = parse_public(ak_public).spki_der()
-        if parse_signed_note(quote.signed_note).signature_of(spki) is not None:
-            return ak_public
-    raise JournalError(
-        "AK_UNKNOWN",
-        "the newest signed head is not of the newest attestation key in the log",
-        remedy="make a new head: restart the agent, or wait for the next checkpoint",
     )

@@ -9,7 +9,6 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
 from swt3_agent.tcg.attest import Attest
-from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify.quote import VerifiedQuote
 
 CLOCK_LAG_MS = 2**22
@@ -68,21 +67,15 @@ def check_identity(statement: TrustStatement, note: CheckpointNote) -> None:
     Raises FormatError ``TRUST_NODE`` or ``TRUST_LOG``.
     """
     if statement.node_id != note.node_id:
-        raise _refusal("TRUST_NODE", f"the trust file is about node {statement.node_id}")
+        raise refusal("TRUST_NODE", f"the trust file is about node {statement.node_id}")
     if statement.log_id != note.log_id:
-        raise _refusal("TRUST_LOG", f"the trust file is about log {statement.log_id}")
+        raise refusal("TRUST_LOG", f"the trust file is about log {statement.log_id}")
 
 
-def check_key(statement: TrustStatement, quote: VerifiedQuote) -> None:
-    """Whether the head was signed by the enrolled AK, with its chain in the enrolled register.
-
-    Raises FormatError ``TRUST_AK`` or ``TRUST_LOG_PCR``; ``PUBLIC_*`` for a damaged AK in the
-    statement.
-    """
-    if parse_tpmt(statement.ak_public).tpmt != quote.ak.tpmt:
-        raise _refusal("TRUST_AK", "the head is signed by another key than the enrolled AK")
+def check_log_pcr(statement: TrustStatement, quote: VerifiedQuote) -> None:
+    """Whether the chain of heads is in the enrolled register. Raises ``TRUST_LOG_PCR``."""
     if statement.log_pcr != quote.context.log_pcr:
-        raise _refusal(
+        raise refusal(
             "TRUST_LOG_PCR",
             f"the chain is in PCR {quote.context.log_pcr}, not in the enrolled {statement.log_pcr}:"
             " a second register can hold a second history",
@@ -95,13 +88,13 @@ def check_validity(statement: TrustStatement, utc_ms: int, what: str = "the head
     Raises FormatError ``TRUST_VALIDITY`` or ``TRUST_REVOKED``.
     """
     if not statement.valid_from_ms <= utc_ms < statement.valid_until_ms:
-        raise _refusal(
+        raise refusal(
             "TRUST_VALIDITY",
             f"{what} of {utc_ms} ms UTC lies outside the trust file's validity,"
             f" {statement.valid_from_ms} to {statement.valid_until_ms}",
         )
     if statement.revoked_ms is not None and utc_ms >= statement.revoked_ms:
-        raise _refusal("TRUST_REVOKED", f"the AK was revoked at {statement.revoked_ms} ms UTC")
+        raise refusal("TRUST_REVOKED", f"the AK was revoked at {statement.revoked_ms} ms UTC")
 
 
 def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:
@@ -111,13 +104,13 @@ def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:
     ``FLOOR_CLOCK``. Across a reset the clock may lag by ``CLOCK_LAG_MS``.
     """
     if note.size < floors.size:
-        raise _refusal(
+        raise refusal(
             "FLOOR_SIZE", f"the head covers {note.size} records, the enrolled log {floors.size}"
         )
     if note.size == floors.size and note.root != floors.root:
-        raise _refusal("FLOOR_ROOT", "the log had another root at this size when it was enrolled")
+        raise refusal("FLOOR_ROOT", "the log had another root at this size when it was enrolled")
     if note.counter < floors.counter:
-        raise _refusal(
+        raise refusal(
             "FLOOR_COUNTER", f"counter {note.counter} is less than the enrolled {floors.counter}"
         )
     check_tpm_floors(floors, attest)
@@ -129,19 +122,20 @@ def check_tpm_floors(floors: Floors, attest: Attest) -> None:
     Raises FormatError ``FLOOR_RESETS`` or ``FLOOR_CLOCK``.
     """
     if attest.reset_count < floors.resets:
-        raise _refusal(
+        raise refusal(
             "FLOOR_RESETS",
             f"resetCount {attest.reset_count} is less than the enrolled {floors.resets}",
         )
     lag = CLOCK_LAG_MS if attest.reset_count > floors.resets else 0
     if attest.clock_ms + lag < floors.clock_ms:
-        raise _refusal(
+        raise refusal(
             "FLOOR_CLOCK",
             f"the TPM's clock, {attest.clock_ms} ms, is behind the enrolled {floors.clock_ms}",
         )
 
 
-def _refusal(code: str, message: str) -> FormatError:
+def refusal(code: str, message: str) -> FormatError:
+    """The trust file does not vouch for this."""
     return FormatError(
         code, message, remedy="ask the enroller which node and key the trust file is for"
     )

@@ -6,6 +6,7 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import SignedNote
 from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify import content
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.earlier import EarlierHead, interval_of
@@ -24,6 +25,7 @@ class Examination(Course):
     quote: VerifiedQuote | None = None
     previous: EarlierHead | None = None
     statement: TrustStatement | None = None
+    keys: tuple[EccPublic, ...] = ()
     trusted: str = "nobody"
 
     def refused(self, error: FormatError) -> Report:
@@ -60,7 +62,11 @@ class Examination(Course):
             record=record_info,
             head=head_info,
             interval=interval,
+            previous=None
+            if self.previous is None
+            else _head_info(self.previous.head, self.previous.quote),
             statement=self.statement,
+            keys=self.keys,
         )
 
 

@@ -9,6 +9,7 @@ from enum import Enum
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.note import encode_base64
 from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify.earlier import Interval
 
 SCHEMA = "swt3-agent/verify/1"
@@ -127,12 +128,14 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class Report(Verification):
-    """Outcome of ``verify_proof``."""
+    """Outcome of ``verify_proof``. ``keys`` lead from the enrolled AK to the one that signed."""
 
     record: RecordInfo | None = None
     head: HeadInfo | None = None
     interval: Interval | None = None
+    previous: HeadInfo | None = None
     statement: TrustStatement | None = None
+    keys: tuple[EccPublic, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""

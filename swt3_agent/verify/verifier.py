@@ -12,6 +12,7 @@ from swt3_agent.protocol.proof import Proof, decode_proof
 from swt3_agent.tcg.public import check_ak, parse_tpmt
 from swt3_agent.verify import anchoring, content, earlier, quote
 from swt3_agent.verify.examination import Examination
+from swt3_agent.verify.lineage import check_keys
 from swt3_agent.verify.report import Report
 from swt3_agent.verify.roots import examine_root
 
@@ -42,7 +43,7 @@ def verify_proof(
         _examine_previous(examination, proof, head)
         _examine_content(examination, proof)
         _examine_time(examination, head.note, now_ms)
-        _examine_signer(examination, head.note, trust)
+        _examine_signer(examination, proof, head.note, trust)
         examine_root(examination, examination.statement, allow_software_tpm)
     except FormatError as error:
         return examination.refused(error)
@@ -163,7 +164,9 @@ def _examine_time(examination: Examination, note: CheckpointNote, now_ms: int | 
     examination.passed("the head is not from the future")
 
 
-def _examine_signer(examination: Examination, note: CheckpointNote, trust: bytes | None) -> None:
+def _examine_signer(
+    examination: Examination, proof: Proof, note: CheckpointNote, trust: bytes | None
+) -> None:
     """The AK is the one that the enroller vouches for, in the time and state he vouches for."""
     examination.begin("signer")
     if trust is None:
@@ -179,9 +182,10 @@ def _examine_signer(examination: Examination, note: CheckpointNote, trust: bytes
     if examination.quote is None:
         examination.not_applicable("the trust file is about this log, but nobody signed the head")
         return
-    anchoring.check_key(statement, examination.quote)
+    examination.keys = check_keys(statement, proof, examination.quote, examination.previous)
     if statement.floors is not None:
         anchoring.check_floors(statement.floors, note, examination.quote.attest)
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
-    examination.passed(f"{statement.enroller} vouches for this key, node and log")
+    rotated = f", {len(examination.keys) - 1} rotations away" if len(examination.keys) > 1 else ""
+    examination.passed(f"{statement.enroller} vouches for this key{rotated}, node and log")
