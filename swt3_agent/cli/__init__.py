@@ -47,6 +47,7 @@ VERBS = (
     Verb("import-receipts", "settle what an importer signed for", "agent"),
     Verb("custody", "open, export or look after what clearing removed", "verify"),
     Verb("baseline", "say which boot state this node must show, and see what differs", "agent"),
+    Verb("boot-log", "show what was measured at boot, and whether a TPM vouches for it", "verify"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),
     Verb("enroll", "have a node's key vouched for, over an air gap if there is one", "verify"),
     Verb("fsck", "check every byte of the log and name any damage", "agent"),

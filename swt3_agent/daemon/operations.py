@@ -11,6 +11,7 @@ from typing import Any
 
 from swt3_agent.daemon import baseline, control
 from swt3_agent.daemon.airgap import close_export, plan_export
+from swt3_agent.daemon.boot_logs import boot_log, ima_log
 from swt3_agent.daemon.custody import custody_view, rotate_custody
 from swt3_agent.daemon.enrolment import enrolment_answer, enrolment_request
 from swt3_agent.daemon.history import Question, history
@@ -43,6 +44,8 @@ def operations(
         "attest": lambda collectors: attest(node, collectors),
         "prove": lambda record, hide_provenance: prove(node, record, hide_provenance),
         "quote": lambda nonce: quote(node, nonce),
+        "boot_log": lambda: boot_log(node),
+        "ima_log": lambda: ima_log(node),
         "statement": lambda record: statement(node, record),
         "enrol_request": lambda: enrolment_request(node),
         "enrol_answer": lambda challenge: enrolment_answer(node, challenge),
@@ -60,7 +63,7 @@ def operations(
         "queue": lambda: queue_view(node),
         "queue_retry": lambda records: retry(node, records),
         "queue_resume": lambda: resume(node),
-        "plan_export": lambda first, end: plan_export(node, first, end),
+        "plan_export": lambda first, end, ima: plan_export(node, first, end, ima=ima),
         "import_receipts": lambda text: import_receipts(node, text),
         "close_export": lambda manifest, first, end: close_export(node, manifest, first, end),
     }

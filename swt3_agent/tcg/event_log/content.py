@@ -7,6 +7,8 @@ GLOBAL_VARIABLE = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 IMAGE_SECURITY_DATABASE = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 SHIM_LOCK = "605dab50-e046-4300-abb6-3dd810dd8b23"
 
+_SHOWN = 8  # bytes of a variable's value that are shown in hex
+
 
 @dataclass(frozen=True, slots=True)
 class Variable:
@@ -17,6 +19,8 @@ class Variable:
     value: bytes
 
     def __str__(self) -> str:
+        if len(self.value) <= _SHOWN:
+            return f"variable {self.name} = {self.value.hex() or 'nothing'}"
         return f"variable {self.name} ({len(self.value)} bytes)"
 
 

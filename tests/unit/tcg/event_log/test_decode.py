@@ -35,7 +35,7 @@ def contents(name: str) -> list[Content]:
 def test_a_real_log_reads_as_what_its_machine_booted() -> None:
     found = [str(content) for content in contents("rhel8-uefi")]
     assert "firmware version GCE Virtual Firmware v1" in found
-    assert "variable SecureBoot (1 bytes)" in found
+    assert "variable SecureBoot = 01" in found
     assert "GPT of disk 2aeb90b6-e13c-4197-8ee2-59e9ed2959dc, 2 partitions" in found
     shim = "/HD(1,GPT,ef72374c-2630-46a1-88d6-082693781140)/\\EFI\\redhat\\shimx64.efi"
     path = f"image PciRoot(0x0)/Pci(0x3,0x0)/Scsi(0x1,0x0){shim} ("

@@ -1,0 +1,39 @@
+"""Boot and IMA log as they are now, with the registers that the TPM quotes beside them."""
+
+import base64
+import secrets
+from typing import Any
+
+from swt3_agent.daemon.node import Node
+from swt3_agent.errors import TpmError
+from swt3_agent.probe.client import Probe
+from swt3_agent.protocol.evidence import Reason
+from swt3_agent.tcg.ima_log.replay import IMA_PCR
+
+_NONCE_SIZE = 20  # nobody is to be convinced by it: it must only be fresh
+
+
+def boot_log(node: Node) -> dict[str, Any]:
+    """The boot log, Base64. Raises RemoteError of the probe: ``PROBE_*``, ``LOG_*``."""
+    return _with_registers(node, Probe(node.config.probe_socket).boot_log())
+
+
+def ima_log(node: Node) -> dict[str, Any]:
+    """The IMA log, Base64. Raises RemoteError of the probe: ``PROBE_*``, ``LOG_*``."""
+    return _with_registers(node, Probe(node.config.probe_socket).ima_log(), also=(IMA_PCR,))
+
+
+def _with_registers(node: Node, log: bytes, also: tuple[int, ...] = ()) -> dict[str, Any]:
+    """``pcrs`` null and ``lack`` where no TPM quotes: then nothing vouches for the log."""
+    answer: dict[str, Any] = {"log": base64.b64encode(log).decode(), "pcrs": None, "lack": None}
+    try:
+        node.reach_tpm()
+        if node.tpm is None:
+            assert node.tpm_lack is not None  # noqa: S101  opening sets one or the other
+            raise node.tpm_lack
+        quote = node.tpm.challenge(secrets.token_bytes(_NONCE_SIZE), also=also)
+    except TpmError as error:
+        answer["lack"] = Reason.of(error).to_json()
+    else:
+        answer["pcrs"] = {str(index): value.hex() for index, value in quote.pcrs.items()}
+    return answer
