@@ -25,11 +25,10 @@ from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.minter import minter_of
 from swt3_agent.daemon.node_counter import NodeCounter
 from swt3_agent.daemon.node_heads import HeadLack, LogNames, NodeHeads
+from swt3_agent.daemon.node_keys import NodeKeys
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
-from swt3_agent.daemon.start_records import (
-    stated_log_id,
-)
+from swt3_agent.daemon.start_records import stated_log_id
 from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal.audit import appraise_audit
@@ -45,6 +44,7 @@ from swt3_agent.store.exports import Exports
 from swt3_agent.store.head_chain import tpm_was_reset
 from swt3_agent.store.heads import HeadRecord
 from swt3_agent.store.journal import Journal
+from swt3_agent.store.key_history import present_signer
 from swt3_agent.store.settlements import Settlements
 from swt3_agent.store.state import StateDirectory
 from swt3_agent.telemetry import Event, fields

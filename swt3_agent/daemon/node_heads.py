@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from swt3_agent.config import Config
+from swt3_agent.daemon.caller import Caller
 from swt3_agent.daemon.earlier_findings import count_earlier_findings
+from swt3_agent.daemon.node_keys import NodeKeys
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.pace import Pace
-from swt3_agent.daemon.start_records import TpmReadings, boot_content, key_content, stated_key
+from swt3_agent.daemon.start_records import TpmReadings, boot_content
 from swt3_agent.errors import AgentError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
@@ -25,6 +27,7 @@ from swt3_agent.store.clocks import Moment
 from swt3_agent.store.counter import CounterKeeper, OpenedCounter
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.key_history import KeyStep
 from swt3_agent.store.starts import account, earlier_start
 from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
@@ -67,6 +70,7 @@ class NodeHeads:
         journal: Journal,
         catalogue: Catalogue,
         names: LogNames,
+        keys: NodeKeys,
         *,
         config: Callable[[], Config],
         found: Callable[[Iterable[Reason]], None],
@@ -78,6 +82,7 @@ class NodeHeads:
         self._journal = journal
         self._catalogue = catalogue
         self._names = names
+        self.keys = keys
         self._config = config
         self._found = found
         self._lock = threading.Lock()  # over who signs, and one head at a time
@@ -131,6 +136,30 @@ class NodeHeads:
                 raise self._without_tpm()
             return head
 
+    def rotate_key(self, reason: str, by: Caller) -> TpmIdentity:
+        """Have the attestation key vouch for a new one, and sign with that from then on.
+
+        Raises as ``checkpoint``: then every head tries to finish it, and so does a restart.
+        """
+        with self._lock:
+            self._take_up_tpm(at_once=True)
+            if self.identity is None:
+                raise self._without_tpm()
+            self._checkpoint("key", self.keys.begin_rotation(self.identity, reason, by))
+            return self.identity
+
+    def replace_key(self, reason: str, by: Caller) -> TpmIdentity:
+        """Sign with a new key in place of one that is lost. Raises as ``NodeKeys.replace``."""
+        with self._lock:
+            identity = self.keys.replace(reason, by)
+            self._sign_with(identity, [])
+            return identity
+
+    def retire_key(self, named: str, reason: str, by: Caller) -> KeyStep:
+        """Record that an earlier key signs no more. Raises as ``NodeKeys.retire``."""
+        with self._lock:
+            return self.keys.retire(named, reason, by)
+
     def open_counter(self) -> tuple[CounterKeeper, OpenedCounter]:
         """The counter as it is now. Where it had to be defined anew, a BOOT record says so first.
 
@@ -159,6 +188,8 @@ class NodeHeads:
             self._take_up_tpm(at_once=covering is not None)
             with self._pace.busy():
                 head = self._keeper.checkpoint(reason, covering=covering)
+            if self.identity is not None:
+                self.identity = self.keys.adopt(self.identity) or self.identity
         except AgentError as error:
             self._lacks(error)
             raise
@@ -216,9 +247,8 @@ class NodeHeads:
         self._record_start(identity, readings, findings)
         if counter is not None and opened is not None:
             counter.go_on(opened)
-        stated = stated_key(self._journal, self._catalogue)
-        if identity is not None and identity.ak_public != stated:
-            self._append(Kind.KEY, key_content(identity))
+        if identity is not None and identity.ak_public != self.keys.signer.ak_public:
+            self.keys.record_created(identity)
         self._keeper = keeper
         self.counter = counter
         self.identity = identity

@@ -1,6 +1,5 @@
-"""What the log says of the agent itself: BOOT, KEY (docs/formats.md, "Payloads by kind")."""
+"""What the log says of the agent itself: BOOT (docs/formats.md, "Payloads by kind")."""
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -10,15 +9,12 @@ from swt3_agent import __version__
 from swt3_agent.config import Config
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.evidence import Reason
-from swt3_agent.protocol.record import Kind
 from swt3_agent.protocol.strict_json import MALFORMED
-from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.clocks import Moment
 from swt3_agent.store.counter_chain import PresentCounter
 from swt3_agent.store.counter_records import boot_counter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.starts import moment_content
-from swt3_agent.tcg.public import parse_public
 from swt3_agent.tpm.client import TpmIdentity
 
 
@@ -38,32 +34,12 @@ class _LogName(msgspec.Struct):
     log_id: str
 
 
-class _NamedKey(msgspec.Struct):
-    """What a KEY record says about the key; ``ak_public`` is Base 64 of its TPMT_PUBLIC."""
-
-    ak_public: bytes
-
-
 def stated_log_id(journal: Journal) -> str:
     """The name that the first record gives the log. Raises JournalError where it gives none."""
     try:
         return msgspec.json.decode(journal.read(0).payload, type=_LogName).log_id
     except MALFORMED as error:
         raise _damaged(0, f"does not name the log: {error}") from error
-
-
-def stated_key(journal: Journal, catalogue: Catalogue) -> bytes:
-    """The TPMT_PUBLIC of the attestation key that the log names last; empty where it names none.
-
-    Raises JournalError.
-    """
-    seq = catalogue.last_of_kind(Kind.KEY)
-    if seq is None:
-        return b""
-    try:
-        return msgspec.json.decode(journal.read(seq).payload, type=_NamedKey).ak_public
-    except MALFORMED as error:
-        raise _damaged(seq, f"names no attestation key: {error}") from error
 
 
 def boot_content(
@@ -112,16 +88,6 @@ def _log_pcr_content(log_pcr: tuple[int, bytes] | None) -> dict[str, object] | N
 def findings_content(findings: Iterable[Reason]) -> list[dict[str, str]]:
     """``findings`` of a BOOT record."""
     return [{"code": finding.code, "detail": finding.detail} for finding in findings]
-
-
-def key_content(identity: TpmIdentity) -> dict[str, object]:
-    """A KEY record of the attestation key that signs from now on."""
-    return {
-        "event": "created",
-        "ak_public": base64.b64encode(identity.ak_public).decode(),
-        "name": parse_public(identity.ak_public).name().hex(),
-        "kind": identity.kind.value,
-    }
 
 
 def _damaged(seq: int, what: str) -> JournalError:

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.key_record import parse_key_record
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.durable import PRIVATE_DIRECTORY, PRIVATE_FILE
@@ -15,22 +16,23 @@ from swt3_agent.store.segment_keys import segment_of_key
 from swt3_agent.store.state import Layout
 from swt3_agent.tcg.public import parse_public
 
-_AK_FILE = "ak.json"
-
-
-class _KeyPayload(msgspec.Struct):
-    ak_public: bytes
+_AK_FILES = ("ak.json", "ak.next.json", "ak.[0-9a-f]*.json")
+"""The key that signs, its successor, earlier ones (docs/formats.md, "State")."""
 
 
 class _KeyFile(msgspec.Struct):
     public: bytes
 
 
+class _NextFile(msgspec.Struct):
+    key: _KeyFile
+
+
 class AkChecker:
-    """Sees all records in order: the AK's blobs must be those of the newest KEY record."""
+    """Sees all records in order: the key that the newest one names must be there."""
 
     def __init__(self, keys: Path, report: Report) -> None:
-        self._path = keys / _AK_FILE
+        self._keys = keys
         self._report = report
         self._newest: tuple[int, bytes] | None = None
 
@@ -39,31 +41,45 @@ class AkChecker:
         if record.kind is not Kind.KEY:
             return
         try:
-            stated = msgspec.json.decode(record.payload, type=_KeyPayload)
-            self._newest = record.seq, parse_public(stated.ak_public).name()
-        except (FormatError, *MALFORMED):
+            stated = parse_key_record(record.payload)
+            if stated.ak_public is not None:
+                self._newest = record.seq, parse_public(stated.ak_public).name()
+        except FormatError:
             return
 
     def finish(self) -> None:
-        """Compare it with the file."""
+        """Look for it in the files of keys."""
         if self._newest is None:
             return
         seq, name = self._newest
-        where = str(self._path)
-        try:
-            blob = msgspec.json.decode(self._path.read_bytes(), type=_KeyFile)
-            if parse_public(blob.public).name() == name:
-                return
-            detail = f"it is not the key that record {seq} states"
-        except OSError as error:
-            detail = f"record {seq} states a key, and it cannot be read: {error.strerror}"
-            self._report("AK_MISSING", where, detail)
-            return
-        except MALFORMED as error:
-            detail = f"it is damaged: {error}"
-        except FormatError as error:
-            detail = f"it is damaged: {error.message}"
-        self._report("AK_DIFFERS", where, detail)
+        first = self._keys / _AK_FILES[0]
+        paths = [first, *(path for glob in _AK_FILES[1:] for path in self._keys.glob(glob))]
+        details = []
+        for path in paths:
+            try:
+                if _name_in(path) == name:
+                    return
+            except OSError as error:
+                details.append(
+                    f"record {seq} states a key, and it cannot be read: {error.strerror}"
+                )
+            except MALFORMED as error:
+                details.append(f"it is damaged: {error}")
+            except FormatError as error:
+                details.append(f"it is damaged: {error.message}")
+            else:
+                details.append(f"it is not the key that record {seq} states")
+        code = "AK_DIFFERS" if first.exists() else "AK_MISSING"
+        self._report(code, str(first), details[0])
+
+
+def _name_in(path: Path) -> bytes:
+    content = path.read_bytes()
+    if path.name == _AK_FILES[1]:
+        file = msgspec.json.decode(content, type=_NextFile).key
+    else:
+        file = msgspec.json.decode(content, type=_KeyFile)
+    return parse_public(file.public).name()
 
 
 def check_key_files(keys: Path, segments: int, report: Report, *, live: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from swt3_agent.errors import StateError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
+from swt3_agent.protocol.key_record import KeyEvent, KeyRecord, encode_key_record
 from swt3_agent.protocol.record import (
     FLAG_COMMIT_START,
     Kind,
@@ -29,6 +30,7 @@ from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.segment_file import SEGMENT_RECORDS
 from swt3_agent.store.segment_keys import key_file
 from swt3_agent.store.state import StateDirectory
+from swt3_agent.tcg.public import parse_public
 from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import RAW, append, draft, drafts, flip
 from tests.unit.store.test_catalogue import batch
@@ -74,8 +76,9 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(3):
         make(agent)
     write_ak(root / "keys" / "ak.json", AK_TPMT)
-    stated = {"event": "created", "ak_public": base64.b64encode(AK_TPMT).decode()}
-    agent.journal.append([draft(json.dumps(stated), Kind.KEY)]).result()
+    name = parse_public(AK_TPMT).name()
+    stated = encode_key_record(KeyRecord(KeyEvent.CREATED, name, AK_TPMT, "software-tpm"))
+    agent.journal.append([Draft(Kind.KEY, canonical_json({}), stated)]).result()
     append(agent.journal, "after", "the last", "head")
     append(agent.journal, "last")
     node.stop()

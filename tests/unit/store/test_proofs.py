@@ -1,5 +1,4 @@
 import base64
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,10 +6,13 @@ import pytest
 
 from swt3_agent.errors import JournalError
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
+from swt3_agent.protocol.key_record import KeyEvent, KeyRecord, encode_key_record
 from swt3_agent.protocol.log_tree import verify_consistency, verify_inclusion
 from swt3_agent.protocol.proof import Proof, Salted, decode_proof, encode_proof
 from swt3_agent.protocol.record import Kind
+from swt3_agent.store.journal import Draft
 from swt3_agent.store.proofs import build_proof
+from swt3_agent.tcg.public import parse_public
 from tests.unit.store.fake_tpm import LOG_PCR, FakeTpm
 from tests.unit.store.records import append, draft
 from tests.unit.store.test_heads import Agent, Node, make
@@ -25,8 +27,9 @@ def node(journal_dir: Path) -> Iterator[Node]:
 
 
 def with_key(agent: Agent) -> Agent:
-    key = {"event": "created", "ak_public": base64.b64encode(AK_TPMT).decode()}
-    agent.journal.append([draft(json.dumps(key), Kind.KEY)]).result()
+    name = parse_public(AK_TPMT).name()
+    key = encode_key_record(KeyRecord(KeyEvent.CREATED, name, AK_TPMT, "software-tpm"))
+    agent.journal.append([Draft(Kind.KEY, b"{}", key)]).result()
     return agent
 
 
