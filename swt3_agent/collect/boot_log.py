@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from swt3_agent.collect.measurement_logs import MeasurementLogs, lack_of
 from swt3_agent.errors import AgentError
-from swt3_agent.protocol.boot_state import with_nothing
+from swt3_agent.protocol.boot_state import whole_values
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.tcg.event_log import parse_event_log
 from swt3_agent.tcg.measured_boot import measured_values
@@ -43,8 +43,7 @@ def read_boot_log(logs: MeasurementLogs, pcrs: Mapping[int, bytes]) -> BootLogRe
         "differing": list(boot.differing),
         "unlogged": list(boot.unlogged),
     }
-    untouched = (index for index, value in pcrs.items() if not any(value))
-    values = with_nothing(boot.values, {*boot.matched, *untouched} - {*boot.differing})
+    values = whole_values(boot.values, pcrs, boot.matched, boot.differing)
     measured = {
         "values": {name: list(found) for name, found in values.items()},
         "events": {

@@ -67,14 +67,19 @@ class BootState:
         return reference.unjudged(self.pcrs)
 
 
-def with_nothing(
-    values: Mapping[str, tuple[str, ...]], vouched: Collection[int]
+def whole_values(
+    values: Mapping[str, tuple[str, ...]],
+    pcrs: Mapping[int, bytes],
+    matched: Collection[int],
+    differing: Collection[int],
 ) -> dict[str, tuple[str, ...]]:
-    """``values`` with every name of the registers that are ``vouched`` for.
+    """``values`` of a boot log, with every name of the registers that are vouched for.
 
-    Those are the ones that the log replays to, and those that are zero and not in the log: nothing
-    was measured into them.
+    Those are the ``matched`` ones, which the log leads to, and those that are zero and of which it
+    tells nothing: nothing was measured into them.
     """
+    untouched = {index for index, value in pcrs.items() if not any(value)}
+    vouched = {*matched, *untouched} - {*differing}
     names = (name for index in sorted(vouched) for name in DESCRIBED.get(index, ()))
     return {**values, **{name: (NOTHING,) for name in names if name not in values}}
 

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.boot_state import whole_values
 from swt3_agent.protocol.bundle import (
     MANIFEST,
     PROOF,
@@ -273,7 +274,9 @@ def _examine_boots(
         examine_reference(examination, reference, {}, None)
         return
     for boot in examination.boots:
-        values = None if boot.log is None else boot.log.values
+        log, values = boot.log, None
+        if log is not None:
+            values = whole_values(log.values, boot.pcrs, log.matched, log.differing)
         examine_reference(examination, reference, boot.pcrs, values)
     examination.reference = True
 

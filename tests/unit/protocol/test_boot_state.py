@@ -8,7 +8,7 @@ import pytest
 
 from swt3_agent.collect.boot_log import read_boot_log
 from swt3_agent.errors import AgentError, FormatError, UsageError
-from swt3_agent.protocol.boot_state import NOTHING, BootState, boot_state, with_nothing
+from swt3_agent.protocol.boot_state import NOTHING, BootState, boot_state, whole_values
 from swt3_agent.protocol.evidence import Evidence, RootOfTrust
 from swt3_agent.protocol.reference import compare, encode_reference, parse_reference
 from swt3_agent.protocol.reference_names import DESCRIBED, described_by
@@ -147,7 +147,8 @@ def test_a_reference_that_would_compare_nothing_is_refused() -> None:
 
 
 def test_names_of_registers_that_hold_nothing_have_a_value_that_says_so() -> None:
-    values = with_nothing({"command-line": ("ro",)}, [8, 12])
+    pcrs = {4: bytes(32), 8: b"\xaa" * 32, 12: bytes(32), 14: b"\xbb" * 32}
+    values = whole_values({"command-line": ("ro",)}, pcrs, matched=[8], differing=[4])
     assert values == {
         "command-line": ("ro",),
         "boot-commands": (NOTHING,),
