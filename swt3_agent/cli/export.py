@@ -16,6 +16,7 @@ from swt3_agent.errors import AgentError
 from swt3_agent.protocol.bundle import PROOF, TAIL
 from swt3_agent.store.bundle.build import Plan, write_range
 from swt3_agent.store.bundle.writer import BundleWriter
+from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.state import existing_layout
 from swt3_agent.telemetry import configure_logging
@@ -49,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SEQ",
         help="the record after the last (all there are)",
     )
+    parser.add_argument(
+        "--ima",
+        action="store_true",
+        help="with IMA logs from clearing level 2 on too: they name the files that were read",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,14 +63,17 @@ def run(args: argparse.Namespace) -> int:
     config = config_of(args)
     layout = existing_layout(config.state_dir)
     with asking(config, EXPORT_TIMEOUT_S) as ask:
-        answer = ask("plan_export", {"first": args.first, "end": args.end})
+        answer = ask("plan_export", {"first": args.first, "end": args.end, "ima": args.ima})
         plan = msgspec.convert(answer, Plan)
         target = _target(args.path, plan)
         with (
             BundleWriter(target) as writer,
             Journal.open(layout.journal, layout.keys, readonly=True) as journal,
         ):
-            manifest = write_range(writer, journal, plan, partial(show_progress, "export"))
+            evidence = EvidenceStore(layout.evidence)
+            manifest = write_range(
+                writer, journal, plan, evidence, partial(show_progress, "export")
+            )
             writer.reserve()
             digest = sha256(manifest).hexdigest()
             closing = ask(

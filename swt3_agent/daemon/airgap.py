@@ -6,6 +6,7 @@ is in the range, records that it was handed over, and proves that record.
 
 import base64
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -14,24 +15,31 @@ from swt3_agent import __version__
 from swt3_agent.daemon.node import Node
 from swt3_agent.errors import AgentError, UsageError
 from swt3_agent.protocol.bundle import BUNDLE_FORMAT, CollectorInfo, Tail, encode_text
+from swt3_agent.protocol.bundle_evidence import EarlierRecord, SuccessionInfo, encode_earlier
 from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.compact_range import peaks_of
+from swt3_agent.protocol.note import encode_base64
 from swt3_agent.protocol.proof import encode_proof
-from swt3_agent.protocol.record import Kind
+from swt3_agent.store.bundle.boots import boots_in
 from swt3_agent.store.bundle.build import Plan
+from swt3_agent.store.bundle.counter import counter_before
 from swt3_agent.store.bundle.heads import boot_heads, head_before, heads_between
 from swt3_agent.store.exports import Exports, export_draft
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.key_history import KeyStep, key_steps
 from swt3_agent.store.proofs import build_proof
 
+_NAMES_STAY = 2
+"""From this clearing level on names of files stay on the node."""
 
-class _Key(msgspec.Struct):
-    ak_public: str
 
-
-def plan_export(node: Node, first: int | None, end: int | None) -> dict[str, Any]:
+def plan_export(
+    node: Node, first: int | None, end: int | None, *, ima: bool = False
+) -> dict[str, Any]:
     """Make a head over everything, and say what is in the range; a ``Plan`` as JSON.
 
-    ``first`` None: where the last export ended; ``end`` None: everything there is.
+    ``first`` None: where the last export ended; ``end`` None: everything there is. ``ima``: with
+    IMA logs even where file names are more than may leave.
     Raises UsageError ``BAD_RANGE``, AgentError with custody's own reason where it does not keep
     what clearing removes, and what making a head raises.
     """
@@ -52,14 +60,18 @@ def plan_export(node: Node, first: int | None, end: int | None) -> dict[str, Any
             remedy="give --from below --to, and both within the log (`swt3-agent status`)",
         )
     journal, catalogue = node.journal, node.catalogue
-    keys = [_ak_of(node, seq) for seq in catalogue.records_of(Kind.KEY)]
+    steps = [step for step in key_steps(journal, catalogue) if step.record.ak_public is not None]
+    keys = [encode_base64(step.record.ak_public or b"") for step in steps]
     previous = head_before(journal, catalogue, first)
+    level = node.config.clearing_level
+    boots = boots_in(journal, catalogue, first, end, ima=ima or level < _NAMES_STAY)
+    earlier = counter_before(journal, catalogue, first) | boots.records
     plan = Plan(
         agent_version=__version__,
         node_id=node.node_id,
         log_id=node.log_id,
         tenant=node.config.tenant,
-        level=node.config.clearing_level,
+        level=level,
         made_ms=time.time_ns() // 1_000_000,
         first=first,
         end=end,
@@ -73,6 +85,11 @@ def plan_export(node: Node, first: int | None, end: int | None) -> dict[str, Any
         keys=keys,
         log_pcr=node.config.tpm.log_pcr if keys else None,
         previous=previous,
+        earlier=[_earlier(journal, seq, end) for seq in sorted(earlier) if seq < first],
+        boots=boots.boots,
+        successions=_successions(steps),
+        logs=boots.logs,
+        without_ima=boots.without,
     )
     built: dict[str, Any] = msgspec.to_builtins(plan)
     return built
@@ -136,8 +153,22 @@ def _refuse_without_custody(node: Node) -> None:
         raise AgentError(lack.code, lack.detail, remedy=lack.remedy)
 
 
-def _ak_of(node: Node, seq: int) -> str:
-    return msgspec.json.decode(node.journal.read(seq).payload, type=_Key).ak_public
+def _earlier(journal: Journal, seq: int, size: int) -> EarlierRecord:
+    entry = encode_earlier(journal.read(seq), *journal.leaf_salts(seq))
+    return EarlierRecord(entry, [node.hex() for node in journal.inclusion(seq, size)])
+
+
+def _successions(steps: Sequence[KeyStep]) -> list[SuccessionInfo]:
+    """Each key that the one before certified."""
+    return [
+        SuccessionInfo(
+            encode_base64(step.record.ak_public),
+            encode_base64(step.record.certification.attest),
+            encode_base64(step.record.certification.signature_der),
+        )
+        for step in steps
+        if step.record.ak_public is not None and step.record.certification is not None
+    ]
 
 
 def _size_of(checkpoint: str) -> int:

@@ -67,11 +67,18 @@ def refuse(node: Node) -> None:
     node.journal.append([Draft(Kind.QUARANTINE, provenance, b'{"who":"knows"}')]).result()
 
 
-def export(node: Node, path: Path, first: int | None = None, end: int | None = None) -> bytes:
+def export(
+    node: Node,
+    path: Path,
+    first: int | None = None,
+    end: int | None = None,
+    *,
+    ima: bool = False,
+) -> bytes:
     """Export as the verb does; the bundle."""
-    plan = msgspec.convert(plan_export(node, first, end), Plan)
+    plan = msgspec.convert(plan_export(node, first, end, ima=ima), Plan)
     with BundleWriter(path) as writer:
-        manifest = write_range(writer, node.journal, plan)
+        manifest = write_range(writer, node.journal, plan, node.evidence)
         closing = close_export(node, sha256(manifest).hexdigest(), plan.first, plan.end)
         writer.add("proof.json", closing["proof"].encode())
         writer.add("tail.json", closing["tail"].encode())

@@ -27,22 +27,22 @@ from swt3_agent.protocol.bundle import (
     entries_name,
     leaves_name,
 )
+from swt3_agent.protocol.bundle_evidence import BootInfo, EarlierRecord, SuccessionInfo
 from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.gaps import GapSums
 from swt3_agent.protocol.log_tree import leaf_hash, salted_digest, salts
 from swt3_agent.protocol.record import Kind, Record, encode_record
+from swt3_agent.store.bundle.boots import LogFile
 from swt3_agent.store.bundle.disclosure import disclosure_of
+from swt3_agent.store.bundle.logs import write_logs
 from swt3_agent.store.bundle.writer import BundleWriter
+from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.journal import Journal
 
 Progress = Callable[[int, int], None]
 """Called now and then with records done and records in all."""
 
-OMITTED = (
-    Omission("counter certificates", "this version keeps no NV counter: every head says ctr=0"),
-    Omission("boot and IMA logs", "this version records no event log: PCR values are quoted alone"),
-    Omission("raw evidence", "evidence records name it by digest; it stays on the node"),
-)
+OMITTED = (Omission("raw evidence", "evidence records name it by digest; it stays on the node"),)
 
 _LEVEL = 3
 _PORTION_BYTES = 8 * 1024 * 1024  # and the record that makes it more
@@ -66,15 +66,21 @@ class Plan(msgspec.Struct, frozen=True):
     keys: list[str]
     log_pcr: int | None
     previous: Head | None
+    earlier: list[EarlierRecord] = []
+    boots: list[BootInfo] = []
+    successions: list[SuccessionInfo] = []
+    logs: list[LogFile] = []
+    without_ima: list[str] = []  # boots
 
 
 def write_range(
     writer: BundleWriter,
     journal: Journal,
     plan: Plan,
+    evidence: EvidenceStore,
     progress: Progress = lambda _done, _total: None,
 ) -> bytes:
-    """Write the members up to the manifest, and return the manifest.
+    """Write the members up to the manifest, and return the manifest; logs come from ``evidence``.
 
     Needs memory for one portion. Raises AgentError as the writer does; JournalError
     ``LOG_ROOT_MISMATCH`` where the journal is not what the plan says, and what reading it raises.
@@ -96,7 +102,9 @@ def write_range(
             f"records {plan.first} to {plan.end} do not give the root that the agent states",
             remedy="run `swt3-agent fsck`",
         )
-    manifest = encode_text(_manifest(plan, members, portions))
+    logs, omitted = write_logs(writer, evidence, plan.logs)
+    members += logs
+    manifest = encode_text(_manifest(plan, members, portions, omitted))
     writer.add(MANIFEST, manifest)
     return manifest
 
@@ -157,7 +165,9 @@ class _Portions:
         return members
 
 
-def _manifest(plan: Plan, members: list[Member], portions: _Portions) -> Manifest:
+def _manifest(
+    plan: Plan, members: list[Member], portions: _Portions, omitted: list[Omission]
+) -> Manifest:
     return Manifest(
         format=BUNDLE_FORMAT,
         agent_version=plan.agent_version,
@@ -178,8 +188,17 @@ def _manifest(plan: Plan, members: list[Member], portions: _Portions) -> Manifes
             name: ListenerInfo(dict(sums.refused), sums.dropped, sums.evicted, sums.gaps)
             for name, sums in portions.gaps.by_listener.items()
         },
-        omitted=list(OMITTED),
+        omitted=[*OMITTED, *_without_ima(plan), *omitted],
         keys=plan.keys,
         log_pcr=plan.log_pcr,
         previous=plan.previous,
+        earlier=plan.earlier,
+        boots=plan.boots,
+        successions=plan.successions,
     )
+
+
+def _without_ima(plan: Plan) -> list[Omission]:
+    if not plan.without_ima:
+        return []
+    return [Omission("IMA logs", "they name files; `export --ima` takes them along")]

@@ -43,8 +43,8 @@ def _boots(boots: Sequence[BootState]) -> Iterator[str]:
 
 def _windows(history: History) -> Iterator[str]:
     for window in history.windows.all[:_SHOWN]:
-        since = "no certificate" if window.first is None else f"record {window.first}"
+        since = "at all" if window.first is None else f"since record {window.first - 1}"
         yield (
-            f"  reset       before boot {window.boot_id}: may lack records from {since} to"
-            f" {window.end}, {utc_text(window.from_ms)} to {utc_text(window.to_ms)}"
+            f"  reset       of boot {window.boot_id}: no certificate {since}, so that records before"
+            f" {window.end} may lack, {utc_text(window.from_ms)} to {utc_text(window.to_ms)}"
         )

@@ -137,11 +137,13 @@ def examine_tree(
     portions: Sequence[Portion],
     roots: Sequence[StatedRoot],
     floors: Floors | None,
+    found: dict[int, bytes],
 ) -> int:
     """Whether the leaves give the root at the end, and those stated in between: ``roots`` of heads,
     in order, and that of the enrolled log.
 
-    Returns how many heads were compared; those of sizes outside the range cannot be. Raises
+    ``found`` gets the roots at those sizes that are its keys. Returns how many heads were
+    compared; those of sizes outside the range cannot be. Raises
     FormatError ``TREE_PEAKS``, ``TREE_ROOT``, ``HEAD_ROOT`` or ``FLOOR_ROOT``.
     """
     try:
@@ -154,17 +156,24 @@ def examine_tree(
     compared = len(heads)
     for portion in portions:
         for _, leaf in _leaves_of(archive, portion):
-            _check_roots(tree, heads, floors)
+            _check_roots(tree, heads, floors, found)
             tree.add(leaf)
-    _check_roots(tree, heads, floors)
+    _check_roots(tree, heads, floors, found)
     if tree.root().hex() != manifest.root:
         raise refusal("TREE_ROOT", "the leaves do not give the root that the manifest states")
     return compared
 
 
-def _check_roots(tree: CompactRange, heads: deque[StatedRoot], floors: Floors | None) -> None:
-    """Compare what is stated of the tree as it is now."""
+def _check_roots(
+    tree: CompactRange,
+    heads: deque[StatedRoot],
+    floors: Floors | None,
+    found: dict[int, bytes],
+) -> None:
+    """Compare what is stated of the tree as it is now, and keep its root where it is asked for."""
     size = tree.size
+    if size in found:
+        found[size] = tree.root()
     while heads and heads[0][0] == size:
         _, root, seq = heads.popleft()
         if tree.root() != root:

@@ -15,10 +15,11 @@ class Examination(Course):
     """The course of judging a bundle, and what it brought to light.
 
     ``hashes`` are hex SHA-256 by member, ``closing`` the report on ``proof.json``; ``reference``:
-    the boots were held against reference values.
+    the boots were held against reference values; ``roots``: of the log, by size.
     """
 
     hashes: dict[str, str] = field(default_factory=dict)
+    roots: dict[int, bytes] = field(default_factory=dict)
     manifest: Manifest | None = None
     closing: Report | None = None
     contents: Contents | None = None

@@ -4,7 +4,7 @@ docs/formats.md, "Bundle", lists the checks in this order, each with its codes. 
 the outcome FALSE at once; what is only lacking makes it UNDECIDED, and only if nothing is wrong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from hashlib import sha256
 from typing import BinaryIO
 
@@ -47,6 +47,9 @@ from swt3_agent.verify.references import examine_reference
 from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
+SizesOf = Callable[[str, str], Collection[int]]
+"""Sizes of the log of this node id and log id."""
+
 _DOUBTS = {
     "CLOCK_BACKDATED": "ask the operator when and why the node's clock was put back; what the heads"
     " on both sides say of the time contradicts each other",
@@ -70,17 +73,20 @@ def verify_bundle(
     allow_software_tpm: bool = False,
     now_ms: int | None = None,
     reference: bytes | None = None,
+    sizes: SizesOf = lambda _node_id, _log_id: (),
     progress: Progress = lambda _done, _total: None,
 ) -> BundleReport:
     """Judge the bundle in ``stream``, which can seek; needs memory for one portion of it.
 
     Arguments as for ``verify_proof``; ``reference`` is a file of reference values that every boot
-    must show. Raises OSError where ``stream`` does; whatever is wrong with
-    the files is in the report.
+    must show; ``sizes`` says at which sizes of this log the report shall tell the root. Raises
+    OSError where ``stream`` does; whatever is wrong with the files is in the report.
     """
     examination = Examination()
     try:
         archive, manifest = _read(examination, stream)
+        wanted = sizes(manifest.node_id, manifest.log_id)
+        examination.roots = {size: b"" for size in wanted if manifest.first <= size <= manifest.end}
         proof = archive.read(PROOF)
         examination.hashes[PROOF] = sha256(proof).hexdigest()
         closing = verify_proof(
@@ -218,7 +224,8 @@ def _examine_tree(
 ) -> None:
     """The leaves are those of the log that the closing head and the previous one are of."""
     examination.begin("tree")
-    compared = examine_tree(archive, manifest, portions, chain.roots, floors)
+    found = examination.roots
+    compared = examine_tree(archive, manifest, portions, chain.roots, floors, found)
     note, path = closing.note, [bytes.fromhex(node) for node in tail.consistency]
     root = bytes.fromhex(manifest.root)
     if not verify_consistency(manifest.end, note.size, root, note.root, path):
@@ -228,7 +235,9 @@ def _examine_tree(
         path = [bytes.fromhex(node) for node in tail.previous]
         if not verify_consistency(previous.size, note.size, previous.root, note.root, path):
             raise refusal("TREE_CONSISTENCY", "the closing head is not of the previous head's log")
+        found[previous.size] = previous.root
     before = CompactRange(manifest.first, [bytes.fromhex(peak) for peak in manifest.peaks]).root()
+    found |= {manifest.first: before, manifest.end: root, note.size: note.root}
     examination.passed(
         f"the leaves give the roots of {compared} heads; the range begins at root {before.hex()}"
         f" over {manifest.first} records and ends at {manifest.root}"
@@ -309,6 +318,8 @@ def _report(examination: Examination, outcome: Outcome, error: FormatError | Non
         history=history if shown else None,
         boots=tuple(examination.boots) if shown else (),
         head=closing.head if shown and closing is not None else None,
+        roots=examination.roots if shown else {},
+        closing=closing if shown else None,
     )
 
 

@@ -57,14 +57,13 @@ def limits(
 
 def _windows(history: History) -> Iterator[str]:
     for window in history.windows.all[:_SHOWN]:
-        if window.first is None:
-            since = "with ctr=0, records after the last head before it may have been dropped"
-        else:
-            since = f"records after the certificate in record {window.first - 1} may have been"
-            since += " dropped, and those shown since then cut short"
+        since = "with ctr=0, records after the last head before it may have been dropped"
+        if window.first is not None:
+            since = f"after record {window.first - 1}, the last certificate of the counter before"
+            since += f" it, more may have been recorded than is here till record {window.end}"
         yield (
-            f"What was recorded just before the reset of boot {window.boot_id}: {since},"
-            f" till record {window.end} ({utc_text(window.from_ms)} to {utc_text(window.to_ms)})."
+            f"What was recorded just before the reset of boot {window.boot_id}: {since}"
+            f" ({utc_text(window.from_ms)} to {utc_text(window.to_ms)})."
         )
     if (more := len(history.windows.all) - _SHOWN) > 0:
         yield f"What was recorded just before each of {more} further resets: --json lists them."

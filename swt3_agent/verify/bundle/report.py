@@ -5,7 +5,7 @@ of what was read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 
 from swt3_agent.protocol.bundle import Manifest
@@ -17,7 +17,7 @@ from swt3_agent.verify.bundle.counter import CounterChain
 from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.irregularity import Irregularity
-from swt3_agent.verify.report import HeadInfo, Verification, head_json, printable
+from swt3_agent.verify.report import HeadInfo, Report, Verification, head_json, printable
 
 _SHOWN = 20  # findings, procedures and listeners that a terminal gets of each
 
@@ -28,7 +28,8 @@ class BundleReport(Verification):
 
     ``hashes`` are SHA-256 in hex by name: the file, manifest, proof and tail. ``manifest``,
     ``contents``, ``history`` and ``head`` are None, and ``boots`` empty, where the outcome is
-    false: nothing in a false bundle is worth showing.
+    false: nothing in a false bundle is worth showing. ``roots`` are those of the log, by size,
+    ``closing`` is the report on ``proof.json``.
     """
 
     hashes: Mapping[str, str]
@@ -37,6 +38,8 @@ class BundleReport(Verification):
     history: History | None = None
     boots: tuple[BootState, ...] = ()
     head: HeadInfo | None = None
+    roots: Mapping[int, bytes] = field(default_factory=dict)
+    closing: Report | None = None
 
     @property
     def chain(self) -> HeadChain | None:

@@ -14,10 +14,10 @@ from swt3_agent.verify.bundle.irregularity import Irregularity
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The TPM was reset ``resets`` times, and ``boot_id`` came: what was recorded from record
-    ``first`` to before ``end``, the boot record, or till then and is not here, rests on nothing but
-    the node's word. ``first`` follows the last certificate, or is None where there was none.
-    Times are the node's, UTC ms, of the last head before and the first after the reset."""
+    """The TPM was reset ``resets`` times, and ``boot_id`` came. Records from ``first`` to before
+    ``end``, the boot record, came after the last certificate before (None: there was none), and more
+    may have followed them, which nothing shows. Times are the node's, UTC ms, of the last head
+    before and the first after the reset."""
 
     boot_id: str
     resets: int
