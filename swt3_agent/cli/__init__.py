@@ -50,6 +50,7 @@ VERBS = (
     Verb("boot-log", "show what was measured at boot, and whether a TPM vouches for it", "verify"),
     Verb("quote", "have the TPM sign its state over a challenge", "agent"),
     Verb("enroll", "have a node's key vouched for, over an air gap if there is one", "verify"),
+    Verb("keys", "show which keys sign here, or have another one sign", "agent"),
     Verb("fsck", "check every byte of the log and name any damage", "agent"),
     Verb("init", "write a configuration to begin with", "agent"),
     Verb("config", "check the configuration, or show what is in force", "agent"),

@@ -13,6 +13,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon import control
 from swt3_agent.daemon.baseline import stopped_baseline_view
 from swt3_agent.daemon.history import Question, stopped_history
+from swt3_agent.daemon.keys import stopped_keys_view
 from swt3_agent.daemon.merkle import stopped_merkle
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.operations import operations
@@ -28,6 +29,7 @@ _OF_A_STOPPED_NODE: Mapping[str, Callable[..., dict[str, Any]]] = {
     "history": lambda config, **question: stopped_history(config, Question(**question)),
     "merkle": stopped_merkle,
     "queue": stopped_queue_view,
+    "keys": stopped_keys_view,
     "baseline": stopped_baseline_view,
 }
 

@@ -15,6 +15,7 @@ from swt3_agent.daemon.boot_logs import boot_log, ima_log
 from swt3_agent.daemon.custody import custody_view, rotate_custody
 from swt3_agent.daemon.enrolment import enrolment_answer, enrolment_request
 from swt3_agent.daemon.history import Question, history
+from swt3_agent.daemon.keys import keys_view, retire, rotate
 from swt3_agent.daemon.merkle import merkle
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.queue import queue_view, resume, retry
@@ -49,6 +50,9 @@ def operations(
         "statement": lambda record: statement(node, record),
         "enrol_request": lambda: enrolment_request(node),
         "enrol_answer": lambda challenge: enrolment_answer(node, challenge),
+        "keys": lambda: keys_view(node),
+        "keys_rotate": lambda reason, lost: rotate(node, reason, lost),
+        "keys_retire": lambda key, reason: retire(node, key, reason),
         "custody": lambda: custody_view(node),
         "custody_rotate": lambda: rotate_custody(node),
         "history": lambda **question: history(
