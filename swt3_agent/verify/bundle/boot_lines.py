@@ -45,6 +45,6 @@ def _windows(history: History) -> Iterator[str]:
     for window in history.windows.all[:_SHOWN]:
         since = "at all" if window.first is None else f"since record {window.first - 1}"
         yield (
-            f"  reset       of boot {window.boot_id}: no certificate {since}, so that records before"
+            f"  reset       of boot {window.boot_id}: no certificate {since}, and records before"
             f" {window.end} may lack, {utc_text(window.from_ms)} to {utc_text(window.to_ms)}"
         )

@@ -20,7 +20,7 @@ from swt3_agent.verify.bundle.heads import QuotedHead
 
 Phase = Literal["before", "after"]
 _Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
-_Value = Annotated[int, Meta(ge=0, le=2**64 - 1)]
+_Value = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 _Index = Annotated[str, Meta(pattern=r"\A01[0-9a-f]{6}\Z")]
 
 

@@ -5,11 +5,12 @@ of what was read.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.verify.bundle.boot_lines import boot_lines
 from swt3_agent.verify.bundle.boot_state import BootState
 from swt3_agent.verify.bundle.contents import Contents
@@ -40,6 +41,25 @@ class BundleReport(Verification):
     head: HeadInfo | None = None
     roots: Mapping[int, bytes] = field(default_factory=dict)
     closing: Report | None = None
+
+    @property
+    def statement(self) -> TrustStatement | None:
+        """Whose word the bundle rests on."""
+        return None if self.closing is None else self.closing.statement
+
+    def without_content(self) -> "BundleReport":
+        """Nothing in a false bundle is worth showing."""
+        return replace(
+            self,
+            manifest=None,
+            contents=None,
+            history=None,
+            boots=(),
+            head=None,
+            roots={},
+            closing=None,
+            not_proven=(),
+        )
 
     @property
     def chain(self) -> HeadChain | None:

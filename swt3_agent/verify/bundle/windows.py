@@ -15,8 +15,8 @@ from swt3_agent.verify.bundle.irregularity import Irregularity
 @dataclass(frozen=True, slots=True)
 class Window:
     """The TPM was reset ``resets`` times, and ``boot_id`` came. Records from ``first`` to before
-    ``end``, the boot record, came after the last certificate before (None: there was none), and more
-    may have followed them, which nothing shows. Times are the node's, UTC ms, of the last head
+    ``end``, the boot record, came after the last certificate (None: there was none), and more may
+    have followed them, which nothing shows. Times are the node's, UTC ms, of the last head
     before and the first after the reset."""
 
     boot_id: str
