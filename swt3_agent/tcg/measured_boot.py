@@ -37,6 +37,7 @@ def measured_values(log: EventLog, pcrs: Mapping[int, bytes]) -> MeasuredBoot:
     """
     replayed = log.replay("sha256")
     matched = [index for index in sorted(pcrs) if replayed.get(index) == pcrs[index]]
+    logged = {event.pcr for event in log.events if event.extended}
     extends = {index: list(_extends(log, index)) for index in matched}
     loaded = Loaded.by(extends.get(8, []))
     return MeasuredBoot(
@@ -46,12 +47,8 @@ def measured_values(log: EventLog, pcrs: Mapping[int, bytes]) -> MeasuredBoot:
             for index, extended in extends.items()
         },
         matched=tuple(matched),
-        differing=tuple(
-            index for index in sorted(pcrs) if replayed.get(index, pcrs[index]) != pcrs[index]
-        ),
-        unlogged=tuple(
-            index for index in sorted(pcrs) if index not in replayed and any(pcrs[index])
-        ),
+        differing=tuple(sorted(pcrs.keys() & logged - set(matched))),
+        unlogged=tuple(index for index in sorted(pcrs.keys() - logged) if any(pcrs[index])),
         truncated=log.truncated,
     )
 

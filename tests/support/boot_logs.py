@@ -6,6 +6,8 @@ import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from swt3_agent.tcg.event_log import parse_event_log
+
 BOOT_LOGS = Path(__file__).parents[1] / "data" / "bootlogs"
 REAL_LOGS = (
     "arch-linux-workstation",
@@ -111,3 +113,12 @@ def ima_entry(
     return (
         struct.pack("<I20sI", pcr, digest, len(name)) + name + struct.pack("<I", len(data)) + data
     )
+
+
+def extends_of(log: bytes) -> list[str]:
+    """What a software TPM must be extended with (``tpm2_pcrextend``) to have booted like this."""
+    return [
+        f"{event.pcr}:sha256={digest.hex()}"
+        for event in parse_event_log(log).events
+        if event.extended and (digest := event.digest(SHA256)) is not None
+    ]
