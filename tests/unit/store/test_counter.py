@@ -1,30 +1,27 @@
 """Steps of the counter, interrupted anywhere: what is in the log always explains its value."""
 
 import json
-import re
-import struct
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swt3_agent.errors import TpmError
 from swt3_agent.protocol.canonical import canonical_json
-from swt3_agent.protocol.checkpoint import parse_quote_signature, parse_signed_note
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.counter import CounterKeeper
 from swt3_agent.store.counter_records import boot_counter, last_certificate
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Draft, Journal
+from tests.support.counter_checker import Checker
 from tests.unit.store.fake_counter import INDEX, CountingTpm, KilledError, public_area
 from tests.unit.store.fake_tpm import LOG_PCR
 from tests.unit.store.records import append
@@ -122,74 +119,6 @@ def new_node() -> Iterator[Node]:
 def node() -> Iterator[Node]:
     with new_node() as node:
         yield node
-
-
-@dataclass
-class Checker:
-    """Reads a log from its start as docs/formats.md, "Counter" has it, with no help of ours.
-
-    ``gaps`` are the values that nothing in the log explains.
-    """
-
-    gaps: list[int] = field(default_factory=list)
-    steps: int = 0
-    known: int | None = None
-    certified: int = 0
-    promised: bool = False
-    defined: bool = False
-    intent: tuple[int, int] = (-1, -1)
-    notes: dict[int, bytes] = field(default_factory=dict)
-    resets: dict[int, int] = field(default_factory=dict)
-
-    def read(self, journal: Journal) -> "Checker":
-        for record in journal.scan(0):
-            payload = json.loads(record.payload) if record.kind is not Kind.RELAYED else {}
-            if record.kind is Kind.BOOT:
-                self.defined = self.defined or payload["counter"]["defined"]
-            elif record.kind is Kind.CHECKPOINT and "body" in payload:
-                self.notes[record.seq] = payload["body"].encode()
-                found = re.search(r" ctr=([0-9]+)\n$", payload["body"])
-                assert found is not None
-                assert int(found[1]) == self.certified, record
-            elif record.kind is Kind.CHECKPOINT:
-                line = parse_signed_note(payload["note"].encode()).signatures[0]
-                attest = parse_quote_signature(line.signature).attest
-                self.resets[payload["of"]] = struct.unpack_from(">I", attest, 84)[0]
-            elif record.kind is Kind.COUNTER_INTENT:
-                assert payload["index"] == "01800053"
-                self.intent = record.seq, payload["value"]
-            elif record.kind is Kind.COUNTER_CERT:
-                self._certificate(payload)
-        return self
-
-    def _certificate(self, payload: dict[str, Any]) -> None:
-        raw = {
-            name: msgspec.json.decode(f'"{payload[name]}"', type=bytes)
-            for name in ("public", "attest", "signature")
-        }
-        attest = raw["attest"]
-        text = self.notes[payload["head"]]
-        assert attest[:6] == b"\xffTCG\x80\x14"
-        assert attest[44:76] == sha256(text).digest()
-        assert struct.unpack_from(">I", attest, 84)[0] == self.resets[payload["head"]]
-        assert attest[103:137] == b"\x00\x0b" + sha256(raw["public"]).digest()
-        offset, size, value = struct.unpack_from(">HHQ", attest, 137)
-        assert (offset, size, value) == (0, 8, payload["value"])
-        assert raw["signature"]
-        assert payload["intent"] == self.intent[0]
-        assert int(text.split(b"\n")[1]) > self.intent[0]  # the head covers it
-        if payload["phase"] == "before":
-            assert value == self.intent[1] - 1
-            explained = {self.known, self.known + 1 if self.promised and self.known else None}
-            if value not in explained and self.known is not None and not self.defined:
-                self.gaps.append(value)
-            self.promised, self.defined = True, False
-        else:
-            assert payload["phase"] == "after"
-            assert (value, self.promised, self.known) == (self.intent[1], True, value - 1)
-            self.promised = False
-            self.steps += 1
-        self.known = self.certified = value
 
 
 def test_a_step_is_announced_covered_certified_taken_and_certified(node: Node) -> None:
