@@ -256,7 +256,7 @@ def _builder(
     )
 
 
-COUNTER_PUBLIC = struct.pack(">IHI", 0x01800053, 0x000B, 0x22060014) + sized(b"") + b"\x00\x08"
+COUNTER_PUBLIC = struct.pack(">IHI", 0x01800053, 0x000B, 0x22040014) + sized(b"") + b"\x00\x08"
 """TPMS_NV_PUBLIC of the agent's counter, written."""
 
 

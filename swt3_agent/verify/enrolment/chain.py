@@ -72,9 +72,8 @@ class _Search:
             if issuer in below or len(below) > MAX_INTERMEDIATES or self._tries > MAX_TRIES:
                 continue
             try:
-                with refusing_damage(
-                    "AUTHORITY_MALFORMED", f"a certificate in {issuer.file}", _PIN
-                ):
+                what = f"the certificate {name_text(certificate.subject)} or that in {issuer.file}"
+                with refusing_damage("EK_CERT_MALFORMED", what, _PIN):
                     check_issued(certificate, issuer.certificate, below)
                     check_dates(issuer.certificate, self._now)
                     check_critical(issuer.certificate)
