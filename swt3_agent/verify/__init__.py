@@ -18,6 +18,7 @@ bundle        the same for a bundle
 """
 
 from swt3_agent.verify.bundle.judge import verify_bundle
+from swt3_agent.verify.bundle.records import RECORD_HEADER, record_lines
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.source import BundleSource
 from swt3_agent.verify.challenge import verify_challenge
@@ -34,6 +35,7 @@ from swt3_agent.verify.report import Check, HeadInfo, Outcome, RecordInfo, Repor
 from swt3_agent.verify.verifier import verify_proof
 
 __all__ = [
+    "RECORD_HEADER",
     "BundleReport",
     "BundleSource",
     "ChallengeReport",
@@ -47,6 +49,7 @@ __all__ = [
     "importer_key",
     "importer_public_key",
     "read_receipts",
+    "record_lines",
     "sign_receipts",
     "sign_trust",
     "verify_bundle",

@@ -6,7 +6,6 @@ of what was read.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.evidence import RootOfTrust
@@ -184,7 +183,7 @@ def _period(contents: Contents, chain: HeadChain) -> tuple[int | None, int | Non
 
 
 def _scope(manifest: Manifest, contents: Contents, chain: HeadChain) -> list[str]:
-    earliest, latest = map(_time, _period(contents, chain))
+    earliest, latest = map(utc_text, _period(contents, chain))
     kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(contents.kinds.items()))
     cadence = ", ".join(
         f"{collector.name} every {collector.interval_ms / 1000:g} s"
@@ -195,7 +194,7 @@ def _scope(manifest: Manifest, contents: Contents, chain: HeadChain) -> list[str
         "scope",
         f"  node        {manifest.node_id}, log {manifest.log_id}",
         f"  tenant      {manifest.tenant}, clearing level {manifest.level}",
-        f"  exported    {_time(manifest.made_ms)}, as agent {manifest.agent_version} says",
+        f"  exported    {utc_text(manifest.made_ms)}, as agent {manifest.agent_version} says",
         f"  records     {manifest.first} to {manifest.end - 1}: {kinds or 'none shown'}",
         f"  heads       {chain.count}, of which {chain.signed} signed",
         f"  anchors     {contents.recomputed} fingerprints recompute",
@@ -233,19 +232,9 @@ def _failures(contents: Contents) -> list[str]:
     """Where to look: the count of failures is among the findings."""
     lines = [
         f"  failed      {failure.procedure_id} in record {failure.seq},"
-        f" {_time(failure.received_ns // 1_000_000)}: {', '.join(failure.reasons) or 'no reason'}"
+        f" {utc_text(failure.received_ns // 1_000_000)}: {', '.join(failure.reasons) or 'no reason'}"
         for failure in contents.failures[:_SHOWN]
     ]
     more = sum(count for (_, verdict), count in contents.verdicts.items() if verdict == "FAIL")
     more -= len(lines)
     return lines if more <= 0 else [*lines, f"  failed      {more} more: --json lists them"]
-
-
-def _time(utc_ms: int | None) -> str:
-    if utc_ms is None:
-        return "unknown"
-    try:
-        moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
-    except (ValueError, OverflowError, OSError):  # a stranger may write any number
-        return f"{utc_ms} ms"
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
