@@ -17,7 +17,14 @@ from swt3_agent.verify.bundle.counter import CounterChain
 from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.irregularity import Irregularity
-from swt3_agent.verify.report import HeadInfo, Report, Verification, head_json, printable
+from swt3_agent.verify.report import (
+    HeadInfo,
+    Report,
+    Verification,
+    head_json,
+    printable,
+    utc_text,
+)
 
 _SHOWN = 20  # findings, procedures and listeners that a terminal gets of each
 
@@ -232,7 +239,8 @@ def _failures(contents: Contents) -> list[str]:
     """Where to look: the count of failures is among the findings."""
     lines = [
         f"  failed      {failure.procedure_id} in record {failure.seq},"
-        f" {utc_text(failure.received_ns // 1_000_000)}: {', '.join(failure.reasons) or 'no reason'}"
+        f" {utc_text(failure.received_ns // 1_000_000)}:"
+        f" {', '.join(failure.reasons) or 'no reason'}"
         for failure in contents.failures[:_SHOWN]
     ]
     more = sum(count for (_, verdict), count in contents.verdicts.items() if verdict == "FAIL")
