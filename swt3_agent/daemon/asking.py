@@ -16,6 +16,7 @@ from swt3_agent.daemon.history import Question, stopped_history
 from swt3_agent.daemon.keys import stopped_keys_view
 from swt3_agent.daemon.merkle import stopped_merkle
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.node_counter import step_once_in_boot
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.queue import stopped_queue_view
 from swt3_agent.daemon.views import stopped_view
@@ -50,7 +51,7 @@ def ask(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s:
         config.refuse_incomplete()
     else:
         existing_layout(config.state_dir)
-    with Node(config) as node:
+    with _own_node(config) as node:
         return operations(node)[operation](**arguments)
 
 
@@ -64,7 +65,7 @@ def asking(config: Config, timeout_s: float) -> Iterator[Ask]:
         yield partial(control.call, control_socket, timeout_s=timeout_s)
         return
     existing_layout(config.state_dir)
-    with Node(config) as node:
+    with _own_node(config) as node:
         answers = operations(node)
         yield lambda operation, arguments: answers[operation](**arguments)
 
@@ -101,6 +102,14 @@ def begins_a_log(config: Config) -> bool:
     except StateError as error:
         return error.code == "STATE_ABSENT"
     return False
+
+
+@contextmanager
+def _own_node(config: Config) -> Iterator[Node]:
+    """A node for one question, where no daemon runs."""
+    with Node(config) as node:
+        step_once_in_boot(node.counter, node.boot_id)
+        yield node
 
 
 def _daemon_of(config: Config) -> Path | None:

@@ -56,6 +56,12 @@ class NodeCounter:
         """Whether a step was taken in this run."""
         return self._stepped is not None
 
+    @property
+    def last_boot(self) -> str | None:
+        """The boot in which the newest certificate was made; None where there is none."""
+        counter = self._heads.counter
+        return None if counter is None or counter.last is None else counter.last.boot_id
+
     def step(self, reason: str) -> None:
         """Take one step, where there is a counter. Raises TpmError or JournalError."""
         with self._lock:
@@ -102,6 +108,13 @@ def counter_view(last: LastCertificate | None) -> dict[str, Any] | None:
         "unprotected_from": last.size,
         "error": None,
     }
+
+
+def step_once_in_boot(node_counter: NodeCounter, boot_id: str) -> None:
+    """Step the counter where nothing has certified it in this boot: another history could have had
+    a boot to itself that has none. For a node that does not stay."""
+    if node_counter.last_boot != boot_id:
+        step_counter(node_counter, "start")
 
 
 def step_counter(node_counter: NodeCounter, reason: str) -> None:

@@ -159,7 +159,11 @@ class CounterKeeper:
         assert self._stated is not None  # noqa: S101  ``go_on`` has set it
         self._stated = certified(self._stated, value, step_follows=phase == "before")
         self._last = LastCertificate(
-            self._stated, commit.first_seq, head.note.size, commit.received_ns // 1_000_000
+            self._stated,
+            commit.first_seq,
+            head.note.size,
+            head.note.boot_id,
+            commit.received_ns // 1_000_000,
         )
 
     def _check(self, attest: bytes, head: HeadRecord, value: int) -> None:

@@ -43,12 +43,14 @@ class Certificate(msgspec.Struct, frozen=True):
 class LastCertificate:
     """The newest certificate in the log: what it states, and the head that it is tied to.
 
-    ``size`` is that head's: the certificate vouches for as many records. ``at_ms`` is UTC.
+    ``size`` and ``boot_id`` are that head's: the certificate vouches for as many records, and was
+    made in that boot. ``at_ms`` is UTC.
     """
 
     stated: StatedCounter
     seq: int
     size: int
+    boot_id: str
     at_ms: int
 
 
@@ -108,7 +110,7 @@ def last_certificate(journal: Journal, catalogue: Catalogue) -> LastCertificate 
         record = journal.read(seq)
         certificate = parse_certificate(record)
         public = parse_nv_public(certificate.public)
-        size = parse_note(journal.read(certificate.head)).size
+        note = parse_note(journal.read(certificate.head))
     except FormatError as error:
         raise JournalError(
             "COUNTER_UNREADABLE",
@@ -118,7 +120,8 @@ def last_certificate(journal: Journal, catalogue: Catalogue) -> LastCertificate 
     stated = StatedCounter(
         public.index, public.name(), certificate.value, promised=certificate.phase == "before"
     )
-    return LastCertificate(stated, seq, size, record.received_ns // 1_000_000)
+    at_ms = record.received_ns // 1_000_000
+    return LastCertificate(stated, seq, note.size, note.boot_id, at_ms)
 
 
 def stated_counter(journal: Journal, catalogue: Catalogue) -> StatedCounter | None:

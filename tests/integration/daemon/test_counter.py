@@ -300,6 +300,13 @@ def test_an_owner_who_lets_nobody_define_an_index_costs_the_counter_and_nothing_
     assert checked(room).gaps == []
 
 
+def test_a_node_that_does_not_stay_counts_once_in_a_boot(swtpm: SoftwareTpm, room: Path) -> None:
+    agent = AgentProcess(room, swtpm.tcti)
+    for _ in range(2):
+        assert agent.cli("attest", "host").returncode == 0
+    assert checked(room).steps == 1
+
+
 def test_a_node_that_is_told_to_keep_no_counter_keeps_none(
     swtpm: SoftwareTpm, room: Path, tmp_path: Path
 ) -> None:
