@@ -3,12 +3,14 @@
 The library parses lazily, so that any look at a certificate may find it damaged.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.utils import CryptographyDeprecationWarning
 
 from swt3_agent.errors import FormatError
 
@@ -25,9 +27,15 @@ _MOST_TEXT = 200
 
 @contextmanager
 def refusing_damage(code: str, what: str, remedy: str) -> Iterator[None]:
-    """Raise FormatError ``code`` where looking at ``what`` finds it damaged."""
+    """Raise FormatError ``code`` where looking at ``what`` finds it damaged.
+
+    What the library only frowns upon (vendors have used serial numbers below zero) passes in
+    silence.
+    """
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            yield
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:_MOST_TEXT] or type(error).__name__
         raise FormatError(code, f"{what} cannot be read: {reason}", remedy=remedy) from None
