@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
-from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.reference_names import described_by
 from swt3_agent.protocol.reference_reasons import pcr_changed, pcr_missing, value_reasons
@@ -105,8 +106,8 @@ def compare(
 
 
 def encode_reference(reference: Reference) -> bytes:
-    """The reference as canonical JSON (RFC 8785)."""
-    return canonical_json(reference_to_json(reference))
+    """The reference as canonical JSON (RFC 8785): of texts under ASCII names that is sorted keys."""
+    return msgspec.json.encode(reference_to_json(reference), order="sorted")
 
 
 def reference_to_json(reference: Reference) -> dict[str, object]:

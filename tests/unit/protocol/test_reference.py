@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.reference import (
     REFERENCE_FORMAT,
     Measured,
@@ -200,10 +201,11 @@ def test_a_reference_is_canonical_json_and_read_back() -> None:
     reference = Reference(
         pcrs={9: (GOOD, OTHER), 4: (OTHER,)},
         values={"kernel": ("a",)},
-        events={9: (KERNEL, INITRD)},
+        events={9: (KERNEL, INITRD, ('\x00\x1f\x7f\n\u2028é𝕏/\\"', "dd" * 32))},
     )
     data = encode_reference(reference)
     assert parse_reference(data) == reference
+    assert data == canonical_json(json.loads(data))
     assert data.startswith(b'{"events":{"9":[["kernel /vmlinuz-6.1","' + b"aa" * 32)
     assert json.loads(data)["format"] == REFERENCE_FORMAT
 
