@@ -5,9 +5,23 @@ from hypothesis import strategies as st
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.attest import Attest, AttestType, parse_attest
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
-from tests.unit.tcg.vectors import NV_CERTIFICATE, PCRS, QUOTE, QUOTED, VECTORS, result_or_code
+from tests.unit.tcg.vectors import (
+    CERTIFICATION,
+    KEYS,
+    NV_CERTIFICATE,
+    PCRS,
+    QUOTE,
+    QUOTED,
+    VECTORS,
+    result_or_code,
+)
 
 SELECT_COUNT = QUOTE.index(bytes.fromhex("00000001000b03"))
+
+
+WHOLE = pytest.mark.parametrize(
+    "whole", [QUOTE, NV_CERTIFICATE, CERTIFICATION], ids=["quote", "nv", "certify"]
+)
 
 
 def code_of(data: bytes) -> str:
@@ -51,6 +65,16 @@ def test_reads_an_nv_certificate_as_the_tpm_made_it() -> None:
     assert (attest.nv.offset, attest.nv.contents) == (0, (1).to_bytes(8, "big"))
 
 
+def test_reads_the_certification_of_a_key_as_the_tpm_made_it() -> None:
+    attest = parse_attest(CERTIFICATION)
+    assert attest.type is AttestType.CERTIFY
+    assert (attest.quote, attest.nv) == (None, None)
+    assert attest.certify is not None
+    assert attest.certify.name.hex() == KEYS["succession"]["new_name"]
+    assert attest.certify.qualified_name[:2] == b"\x00\x0b"
+    assert len(attest.certify.qualified_name) == 34
+
+
 def test_a_structure_that_no_tpm_generated_is_refused() -> None:
     assert code_of(b"\xffTCF" + QUOTE[4:]) == "ATTEST_MAGIC"
 
@@ -59,12 +83,12 @@ def test_another_kind_of_attestation_is_refused() -> None:
     assert code_of(bytes.fromhex(VECTORS["time"]["attest"])) == "ATTEST_TYPE"
 
 
-@pytest.mark.parametrize("whole", [QUOTE, NV_CERTIFICATE], ids=["quote", "nv"])
+@WHOLE
 def test_every_truncation_is_refused(whole: bytes) -> None:
     assert {code_of(whole[:size]) for size in range(len(whole))} == {"ATTEST_TRUNCATED"}
 
 
-@pytest.mark.parametrize("whole", [QUOTE, NV_CERTIFICATE], ids=["quote", "nv"])
+@WHOLE
 def test_bytes_after_the_structure_are_refused(whole: bytes) -> None:
     assert code_of(whole + b"\0") == "ATTEST_TRAILING"
 

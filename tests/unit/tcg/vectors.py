@@ -1,4 +1,4 @@
-"""Known answers of a TPM, read from tests/vectors/tcg/software_tpm.json."""
+"""Known answers of TPMs, read from tests/vectors/tcg/software_tpm.json and keys.json."""
 
 import json
 from collections.abc import Callable
@@ -12,8 +12,11 @@ Result = TypeVar("Result")
 _FILE = Path(__file__).parents[2] / "vectors" / "tcg" / "software_tpm.json"
 VECTORS: dict[str, Any] = json.loads(_FILE.read_text(encoding="utf-8"))
 
+KEYS: dict[str, Any] = json.loads(_FILE.with_name("keys.json").read_text(encoding="utf-8"))
+
 AK_TPMT = bytes.fromhex(VECTORS["ak"]["tpmt"])
 QUOTE = bytes.fromhex(VECTORS["quote"]["attest"])
+CERTIFICATION = bytes.fromhex(KEYS["succession"]["attest"])
 NV_CERTIFICATE = bytes.fromhex(VECTORS["nv"]["attest"])
 SIGNATURE_TPMT = bytes.fromhex(VECTORS["quote"]["tpmt"])
 SIGNATURE_DER = bytes.fromhex(VECTORS["quote"]["der"])
