@@ -106,7 +106,7 @@ def compare(
 
 
 def encode_reference(reference: Reference) -> bytes:
-    """The reference as canonical JSON (RFC 8785): of texts under ASCII names that is sorted keys."""
+    """The reference as canonical JSON (RFC 8785): of texts under ASCII names, keys sorted."""
     return msgspec.json.encode(reference_to_json(reference), order="sorted")
 
 

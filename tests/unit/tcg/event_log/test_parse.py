@@ -1,4 +1,5 @@
 import struct
+from itertools import accumulate
 
 import pytest
 from hypothesis import given
@@ -133,6 +134,28 @@ def test_a_header_that_cannot_be_is_refused(algorithms: dict[int, int]) -> None:
 def test_a_log_beyond_the_bounds_is_refused() -> None:
     assert code_of(header() + bytes(MAX_LOG)) == "EVENT_LOG_OVERSIZED"
     assert code_of(header() + event(4, IPL, b"") * MAX_EVENTS) == "EVENT_LOG_OVERSIZED"
+
+
+SMALL = [
+    header(),
+    locality(3),
+    event(0, 8, b"version"),
+    event(7, SEPARATOR, bytes(4)),
+    event(8, IPL, b"grub_cmd: x\0", hashed=b"x"),
+]
+
+
+def test_a_small_log_cut_at_every_byte_is_what_precedes_the_cut() -> None:
+    whole = b"".join(SMALL)
+    ends = list(accumulate(map(len, SMALL)))
+    for end in range(ends[0], len(whole)):
+        log = parse_event_log(whole[:end])
+        kept = sum(known <= end for known in ends)
+        rest = whole[ends[kept - 1] : end]
+        assert (len(log.events), log.unread) == (kept, len(rest))
+        assert log.truncated is bool(rest.strip(b"\0"))
+    for end in range(ends[0]):
+        assert code_of(whole[:end]) == "EVENT_LOG_HEADER"
 
 
 @pytest.mark.parametrize("name", ["arch-linux-workstation", "debian-10"])
