@@ -1,7 +1,7 @@
 """What judging a challenge answer found."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from swt3_agent.protocol.reference import Reference
 from swt3_agent.protocol.trust import TrustStatement
@@ -16,6 +16,10 @@ class ChallengeReport(Verification):
     attest: Attest | None = None
     pcrs: Mapping[int, bytes] | None = None
     statement: TrustStatement | None = None
+
+    def without_content(self) -> "ChallengeReport":
+        """Nothing in a false answer is worth showing."""
+        return replace(self, attest=None, pcrs=None, not_proven=())
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Challenge quote")."""

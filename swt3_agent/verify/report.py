@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from enum import Enum
 
@@ -120,10 +120,17 @@ class Verification:
         """Whose word the outcome rests on, what was checked, and what is not proven by it."""
         lines = [f"  trusting    {self.trusted}", "  checks"]
         lines += [f"    {_MARKS[check.ok]} {check.name}: {check.detail}" for check in self.checks]
-        if self.not_proven:
-            lines.append("  not proven")
-            lines += [f"    - {limit}" for limit in self.not_proven]
-        return lines
+        return lines + self._limit_lines()
+
+    def closing_lines(self) -> list[str]:
+        """The same without the checks, in printable ASCII."""
+        lines = [f"  trusting    {self.trusted}", *self._limit_lines()]
+        return [printable(line) for line in lines]
+
+    def _limit_lines(self) -> list[str]:
+        if not self.not_proven:
+            return []
+        return ["  not proven", *(f"    - {limit}" for limit in self.not_proven)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,10 @@ class Report(Verification):
     previous: HeadInfo | None = None
     statement: TrustStatement | None = None
     keys: tuple[EccPublic, ...] = ()
+
+    def without_content(self) -> "Report":
+        """Nothing in a false proof is worth showing."""
+        return replace(self, record=None, head=None, interval=None, previous=None, not_proven=())
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Verification")."""
