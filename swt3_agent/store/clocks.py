@@ -11,8 +11,8 @@ from swt3_agent.protocol.evidence import Reason
 
 STEP_MS = 60_000
 """By how much the clocks may part before it is said: what a start without network time does."""
-DRIFT = 0.15
-"""Share of the time between two moments by which a TPM's clock may be off (TPM 2.0 Part 1)."""
+DRIFT = 32
+"""A TPM's clock may be off by one part in so many, beyond ``STEP_MS``."""
 CLOCK_LAG_MS = 2**22
 """By how much a TPM's clock may fall over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
 
@@ -64,10 +64,20 @@ def check_clocks(earlier: Moment, now: Moment) -> tuple[Reason, ...]:
     if now.clock_ms + lag_ms < earlier.clock_ms:
         return (_clock_fell(earlier, now),)
     step_ms = now.offset_ms - earlier.offset_ms
-    tolerance_ms = STEP_MS + DRIFT * max(now.clock_ms - earlier.clock_ms, 0)
-    if step_ms < -tolerance_ms or (same_power and step_ms > tolerance_ms):
+    tolerance_ms = STEP_MS + max(now.clock_ms - earlier.clock_ms, 0) // DRIFT
+    if step_ms < -tolerance_ms:
+        return (_backdated(-step_ms),)
+    if same_power and step_ms > tolerance_ms:
         return (_step(step_ms),)
     return ()
+
+
+def reference(earlier: Moment | None, now: Moment, *, parted: bool) -> Moment:
+    """What the next moment is held against: where UTC was furthest ahead of the TPM's clock, so
+    that many small steps back are as good as one. ``parted``: that was said just now."""
+    if earlier is None or parted or now.offset_ms >= earlier.offset_ms:
+        return now
+    return earlier
 
 
 def _clock_fell(earlier: Moment, now: Moment) -> Reason:
@@ -78,10 +88,19 @@ def _clock_fell(earlier: Moment, now: Moment) -> Reason:
     )
 
 
+def _backdated(fall_ms: int) -> Reason:
+    return Reason(
+        "CLOCK_BACKDATED",
+        f"the node's clock was set back by {fall_ms // 1000} s against the TPM's: what is recorded"
+        " now is dated back",
+        "find out what set it, and let network time discipline it; a verifier reports this for"
+        " good",
+    )
+
+
 def _step(step_ms: int) -> Reason:
-    way = "back" if step_ms < 0 else "forward"
     return Reason(
         "CLOCK_STEP",
-        f"the node's clock was set {way} by {abs(step_ms) / 1000:.0f} s against the TPM's",
+        f"the node's clock was set forward by {step_ms // 1000} s against the TPM's",
         "find out what set it, and let network time discipline it",
     )

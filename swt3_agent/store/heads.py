@@ -19,7 +19,7 @@ from swt3_agent.protocol.checkpoint import (
 )
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.store.catalogue import Catalogue
-from swt3_agent.store.clocks import Moment, check_clocks
+from swt3_agent.store.clocks import Moment, check_clocks, reference
 from swt3_agent.store.counter_records import last_certificate
 from swt3_agent.store.head_chain import (
     ChainState,
@@ -45,6 +45,9 @@ from swt3_agent.telemetry import Event, fields
 __all__ = ["HeadKeeper", "HeadRecord", "HeadSigner"]
 
 logger = logging.getLogger(__name__)
+
+MOST_WAIT_MS = 15_000
+"""How long a note may wait for its quote."""
 
 
 class SignerIdentity(Protocol):
@@ -148,7 +151,7 @@ class HeadKeeper:
         ``covering``, or there is a TPM now and it did not sign the last one.
 
         Raises JournalError, or TpmError: then the note waits in the journal and is signed first
-        when the next head is asked for.
+        when the next head is asked for, if that is soon.
         """
         with self._lock:
             self._settle()
@@ -222,6 +225,8 @@ class HeadKeeper:
         present = signer.read_pcrs((self._log_pcr,))[self._log_pcr]
         reset_count = signer.clock().reset_count
         unsigned = unsigned_notes(self._journal, self._catalogue, self._boot_id)
+        if self._chain.pending is not None and _is_stale(self._chain.pending):
+            self._chain = replace(self._chain, pending=None)
         step, findings = decide(self._chain, present, reset_count, unsigned)
         pending = self._chain.pending
         if step is Step.NOTHING or pending is None:
@@ -240,7 +245,8 @@ class HeadKeeper:
         """Record the quote of ``head``, and what was noticed; with it the head is done."""
         body = head.note.body()
         moment = Moment.of(parse_attest(quoted.attest), time.time_ns() // 1_000_000)
-        findings = self._findings + self._surprises(quoted, moment)
+        steps = () if self._moment is None else check_clocks(self._moment, moment)
+        findings = self._findings + self._surprises(quoted, moment) + steps
         spki = parse_public(signer.open().ak_public).spki_der()
         text = signed_note(body, quoted.attest, quoted.signature_der, spki)
         quote = HeadQuote(text, quoted.before, dict(quoted.pcrs))
@@ -249,23 +255,28 @@ class HeadKeeper:
         done = HeadRecord(head.note, head.note_seq, quote, quote_seq, findings)
         self._remember(done)
         self._chain = ChainState(extended(quoted.before, body), reset_count=moment.reset_count)
-        self._moment = moment
+        self._moment = reference(self._moment, moment, parted=bool(steps))
         self._settled = True
         self._findings = ()
         return done
 
     def _surprises(self, quoted: QuotedHead, moment: Moment) -> tuple[Reason, ...]:
-        """What happened to the TPM and to the clocks since the last head."""
+        """What happened to the TPM since the last head."""
         if self._chain.reset_count not in (None, moment.reset_count):
             return (tpm_was_reset(),)
-        steps = () if self._moment is None else check_clocks(self._moment, moment)
         if self._chain.value not in (None, quoted.before):
-            return (foreign_extend(self._chain.value or b"", quoted.before), *steps)
-        return steps
+            return (foreign_extend(self._chain.value or b"", quoted.before),)
+        return ()
 
     def _remember(self, head: HeadRecord) -> None:
         self._latest = head
         self._own = _own_records(head)
+
+
+def _is_stale(head: HeadRecord) -> bool:
+    """Whether its time is so long ago that a quote made now would show it as dated back. It stays
+    unsigned then, and a new head follows."""
+    return abs(time.time_ns() // 1_000_000 - head.note.utc_ms) > MOST_WAIT_MS
 
 
 def _own_records(head: HeadRecord) -> set[int]:

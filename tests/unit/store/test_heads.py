@@ -12,6 +12,7 @@ from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.checkpoint import extended, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.record import Kind
+from swt3_agent.store import heads
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.fsck import check
 from swt3_agent.store.head_records import parse_quote
@@ -462,3 +463,40 @@ def test_a_head_over_heads_alone_is_made_where_one_of_their_records_must_be_cove
     assert second is not None
     assert second.note.size > first.quote_seq
     assert agent.keeper.checkpoint("cadence") is None
+
+
+def test_a_clock_that_is_set_back_is_recorded_with_the_next_head(node: Node) -> None:
+    tpm = FakeTpm()
+    agent = node.start(tpm)
+    assert make(agent).findings == ()
+    tpm.clock_ms += 3_600_000  # as if the node's clock had not gone on
+    found = make(agent)
+    assert [finding.code for finding in found.findings] == ["CLOCK_BACKDATED"]
+    assert make(agent).findings == ()
+    assert found.quote_seq is not None
+    provenance = json.loads(agent.journal.read(found.quote_seq).provenance)
+    assert provenance["findings"] == ["CLOCK_BACKDATED"]
+
+
+@pytest.mark.parametrize("extended_already", [False, True])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_note_that_waited_long_is_left_unsigned_and_a_new_one_follows(
+    node: Node, monkeypatch: pytest.MonkeyPatch, *, restarted: bool, extended_already: bool
+) -> None:
+    """A quote that is made much later than its note would show records as dated back."""
+    tpm = FakeTpm(fail_before=not extended_already, fail_after=extended_already)
+    agent = node.start(tpm)
+    append(agent.journal, "something")
+    with pytest.raises(TpmError):
+        agent.keeper.checkpoint("test")
+    monkeypatch.setattr(heads, "MOST_WAIT_MS", -1)
+    if restarted:
+        agent = node.start(tpm)
+    head = agent.keeper.checkpoint("test", covering=0)
+    assert head is not None
+    assert head.signed
+    assert head.findings == ()
+    assert agent.findings == []
+    assert agent.records() == ["note", "note", "quote"]
+    monkeypatch.undo()
+    assert node.start(tpm).findings == []

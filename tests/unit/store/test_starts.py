@@ -46,7 +46,7 @@ def test_every_reset_has_its_boot_and_every_boot_its_reset(
 
 def test_a_clock_that_was_set_back_between_two_boots_is_found() -> None:
     findings = account(EarlierStart("a", THEN), "b", at(9, utc_ms=-600_000))
-    assert [finding.code for finding in findings] == ["RESETS_UNACCOUNTED", "CLOCK_STEP"]
+    assert [finding.code for finding in findings] == ["RESETS_UNACCOUNTED", "CLOCK_BACKDATED"]
 
 
 def boot(journal: Journal, boot_id: str, moment: Moment | None) -> None:
