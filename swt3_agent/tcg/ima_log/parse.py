@@ -107,7 +107,8 @@ class _Window:
         missing = self._position + size - len(self._data)
         if missing <= 0:
             return True
-        kept = [self._data[self._position :]]
+        rest = self._data[self._position :]
+        kept = [rest] if rest else []  # one piece alone is joined without a copy
         self._base, self._position = self.offset, 0
         for piece in self._pieces:
             kept.append(piece)
