@@ -155,33 +155,33 @@ _NONE = [
 ]
 
 
-def baseline_lines(view: dict[str, Any]) -> list[str]:
-    """What is in force and what is staged, for a person."""
+def baseline_lines(view: dict[str, Any], *, brief: bool = False) -> list[str]:
+    """What is in force and what is staged, for a person; ``brief``: without what is judged."""
     in_force, staged = view["in_force"], view["staged"]
     if in_force is None:
         return _NONE
-    lines = [f"baseline    record {in_force['record']}, {_whose(in_force)}", *_judged(in_force)]
+    lines = [f"baseline    record {in_force['record']}, {_whose(in_force)}"]
+    lines += _judged(in_force, brief=brief)
     if staged is not None:
         until = utc_text(staged["expires_ms"])
         how = f"EXPIRED at {until}, no longer accepted" if staged["expired"] else f"until {until}"
-        lines += [f"pending     record {staged['record']}, {how}, {_whose(staged)}"]
-        lines += _judged(staged)
+        lines.append(f"pending     record {staged['record']}, {how}, {_whose(staged)}")
+        lines += _judged(staged, brief=brief)
     return lines
 
 
 def _whose(accepted: dict[str, Any]) -> str:
-    return f"by {who(accepted['by'])} at {utc_text(accepted['time_ms'])}: {accepted['reason']}"
+    by = accepted["by"]
+    who = f"{by['user'] or 'a user without a name'} (uid {by['uid']})"
+    return f"by {who} at {utc_text(accepted['time_ms'])}: {accepted['reason']}"
 
 
-def who(by: dict[str, Any]) -> str:
-    """Who made a change: name and user id."""
-    return f"{by['user'] or 'a user without a name'} (uid {by['uid']})"
-
-
-def _judged(accepted: dict[str, Any]) -> list[str]:
-    pcrs = ", ".join(map(str, accepted["pcrs"])) or "none"
-    lines = [f"{'':<12}PCRs as they were: {pcrs}"]
-    if accepted["values"]:
+def _judged(accepted: dict[str, Any], *, brief: bool) -> list[str]:
+    lines = []
+    if not brief:
+        pcrs = ", ".join(map(str, accepted["pcrs"])) or "none"
+        lines.append(f"{'':<12}PCRs as they were: {pcrs}")
+    if not brief and accepted["values"]:
         lines.append(f"{'':<12}from the boot log: {', '.join(accepted['values'])}")
     if accepted["unjudged"]:
         which = ", ".join(map(str, accepted["unjudged"]))

@@ -4,6 +4,7 @@ import argparse
 from collections import Counter
 from typing import Any
 
+from swt3_agent.cli.baseline import baseline_lines
 from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.queue import delivery_lines
 from swt3_agent.cli.text import printable, show, utc_text
@@ -42,6 +43,7 @@ def status_lines(status: dict[str, Any]) -> list[str]:
         + ("signed" if log["checkpoint_signed"] else "UNSIGNED"),
         *_head_trouble(log),
         *_counter(status["counter"]),
+        *_baseline(status["baseline"]),
         *_intake(status["intake"]),
         *_custody(status["custody"]),
         *delivery_lines(status["delivery"]),
@@ -130,6 +132,13 @@ def _airgap(airgap: dict[str, Any]) -> list[str]:
             f" {airgap['oldest_unreceipted']} on"
         )
     return lines
+
+
+def _baseline(baseline: dict[str, Any]) -> list[str]:
+    """What the boot state is held against, and what of it is not judged."""
+    if error := baseline["error"]:
+        return [f"baseline    {error['code']}: {error['detail']}"]
+    return baseline_lines(baseline, brief=True)
 
 
 def _intake(intake: dict[str, Any] | None) -> list[str]:

@@ -11,7 +11,7 @@ from swt3_agent.config import Config
 from swt3_agent.daemon.caller import caller
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.stopped import stopped_log
-from swt3_agent.errors import TpmError, UsageError
+from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.protocol.appraisal import Appraisal, Outcome
 from swt3_agent.protocol.baseline import (
     PLATFORM,
@@ -134,6 +134,19 @@ def baseline_view(config: Config, baselines: Baselines, journal: Journal) -> dic
         "staged": _accepted_view(config, baselines, journal, now.staged),
         "last_change": None if newest is None else _change_view(journal, *newest),
     }
+
+
+def baseline_summary(config: Config, baselines: Baselines, journal: Journal) -> dict[str, Any]:
+    """``baseline`` of ``status --json``: the same without the values; ``error`` says why nobody can
+    tell what is in force, where that is so."""
+    try:
+        view = baseline_view(config, baselines, journal)
+    except AgentError as error:
+        return {"in_force": None, "staged": None, "error": Reason.of(error).to_json()}
+    for which in ("in_force", "staged"):
+        if view[which] is not None:
+            del view[which]["reference"]
+    return {"in_force": view["in_force"], "staged": view["staged"], "error": None}
 
 
 def stopped_baseline_view(config: Config) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from swt3_agent.config import Config
 from swt3_agent.daemon.airgap import airgap_view
+from swt3_agent.daemon.baseline import baseline_summary
 from swt3_agent.daemon.coverage import coverage, coverage_of, coverage_view
 from swt3_agent.daemon.custody import custody_view
 from swt3_agent.daemon.earlier_findings import count_earlier_findings, earlier_findings_view
@@ -23,6 +24,7 @@ from swt3_agent.protocol.checkpoint import parse_body
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
+from swt3_agent.store.baselines import Baselines
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
 from swt3_agent.store.counter_records import last_certificate
 from swt3_agent.store.exports import Exports
@@ -102,6 +104,7 @@ def status_view(node: Node, intake: IntakeCounters | None) -> dict[str, Any]:
             for last in [node.last_runs.get(watched.collector.name)]
         ],
         "coverage": coverage_view(coverage(node, time.time_ns() // 1_000_000)),
+        "baseline": baseline_summary(node.config, node.baselines, node.journal),
         "delivery": delivery_view(node),
         "airgap": airgap_view(node.exports, node.settlements.cursor),
         "custody": custody_view(node),
@@ -170,6 +173,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
             "coverage": coverage_view(
                 coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)
             ),
+            "baseline": baseline_summary(config, Baselines(journal, catalogue), journal),
             "delivery": stopped_delivery_view(config, journal, catalogue),
             "airgap": airgap_view(
                 Exports(journal, catalogue), Settlements(journal, catalogue).cursor

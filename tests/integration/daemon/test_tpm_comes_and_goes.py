@@ -90,7 +90,7 @@ def test_who_waits_for_a_late_tpm_gets_it_at_once(swtpm: SoftwareTpm, room: Path
         elif ask == "quote":
             assert quote(node, NONCE)["root_of_trust"] == "software-tpm"
         else:
-            assert node.attest(["platform"])[0].appraisal.outcome.value == "PASS"
+            assert node.attest(["platform"])[0].appraisal.outcome.value == "NOT_COMPARED"
         assert node.tpm_identity is not None
         head = node.checkpoint("cadence", covering=0)
         assert head is None or head.signed
@@ -139,7 +139,7 @@ def test_registers_of_a_tpm_that_was_reset_tell_nothing_of_this_boot_even_after_
 ) -> None:
     with Node(settings(room)) as node:
         node.checkpoint("start", covering=0)
-        assert judged(node) == (Outcome.PASS, ["NO_REFERENCE"])
+        assert judged(node) == (Outcome.NOT_COMPARED, ["NO_REFERENCE"])
     swtpm.stop()
     with start_software_tpm(room / "tpm"):
         for _ in range(2):
