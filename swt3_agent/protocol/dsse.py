@@ -8,9 +8,10 @@ from binascii import Error as BinasciiError
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
-from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.note import encode_base64
 
 MAX_ENVELOPE = 2 * 1024 * 1024
@@ -45,7 +46,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 
 def encode_envelope(envelope: Envelope) -> bytes:
-    """The envelope as canonical JSON and a newline."""
+    """The envelope as canonical JSON (RFC 8785: texts under ASCII keys, sorted) and a newline."""
     tree = {
         "payload": encode_base64(envelope.payload),
         "payloadType": envelope.payload_type,
@@ -54,7 +55,7 @@ def encode_envelope(envelope: Envelope) -> bytes:
             for line in envelope.signatures
         ],
     }
-    return canonical_json(tree) + b"\n"
+    return msgspec.json.encode(tree, order="sorted") + b"\n"
 
 
 def decode_envelope(data: bytes) -> Envelope:
