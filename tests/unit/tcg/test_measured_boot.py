@@ -1,4 +1,5 @@
 import hashlib
+import json
 from collections.abc import Mapping
 
 import pytest
@@ -9,6 +10,7 @@ from swt3_agent.tcg.measured_boot import MeasuredBoot, measured_values
 from tests.support.boot_logs import (
     APPLICATION,
     AUTHORITY,
+    BOOT_LOGS,
     DRIVER_CONFIG,
     EFI_ACTION,
     GLOBAL,
@@ -46,6 +48,13 @@ def test_every_register_of_a_real_log_vouches_for_it(name: str) -> None:
     boot = measured_values(parse_event_log(real_log(name)), pcrs)
     assert (boot.matched, boot.differing, boot.unlogged) == (tuple(sorted(pcrs)), (), ())
     assert set(boot.events) == set(pcrs)
+
+
+@pytest.mark.parametrize("name", [name for name in REAL_LOGS if name != "debian-10"])
+def test_every_value_of_a_real_log_is_the_known_one(name: str) -> None:
+    known = json.loads((BOOT_LOGS / f"{name}.values.json").read_text(encoding="utf-8"))
+    values = measured_values(parse_event_log(real_log(name)), real_pcrs(name)["sha256"]).values
+    assert {key: list(found) for key, found in values.items()} == known
 
 
 def test_a_real_log_gives_the_values_of_its_machine() -> None:
