@@ -43,7 +43,7 @@ def counter_before(journal: Journal, catalogue: Catalogue, first: int) -> set[in
     found |= {
         seq
         for seq in catalogue.records_of(Kind.BOOT, since, first)
-        if known and seq > known[-1] and _defines(journal, seq)
+        if seq > (known[-1] if known else -1) and _defines(journal, seq)
     }
     return {seq for seq in found if 0 <= seq < first}
 

@@ -1,81 +1,16 @@
 """The chain of heads over boots, resets, lost quotes and clocks, with heads made of paper."""
 
-from dataclasses import dataclass, field
 from hashlib import sha256
 
 import pytest
 
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol.bundle import Head, HeadQuoteText
-from swt3_agent.protocol.checkpoint import (
-    CheckpointNote,
-    extended,
-    parse_signed_note,
-    signed_note,
-)
+from swt3_agent.protocol.bundle import Head
+from swt3_agent.protocol.checkpoint import extended, parse_signed_note
 from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.signers import Signers
-from tests.support.forge import (
-    AK,
-    BOOT_PCRS,
-    LOG_ID,
-    NODE_ID,
-    OTHER_AK,
-    UTC_MS,
-    Quote,
-    ak_public,
-    sign,
-    spki,
-)
-
-RESET = bytes(32)
-
-
-@dataclass
-class Paper:
-    """A node that makes heads one after another; change what it is before each."""
-
-    boot: str = "boot-1"
-    resets: int = 7
-    restarts: int = 0
-    clock_ms: int = 1_000_000
-    utc_ms: int = UTC_MS
-    value: bytes = RESET
-    size: int = 0
-    previous: bytes = RESET
-    seq: int = 0
-    key: object = field(default=AK)
-
-    def head(self, *, signed: bool = True, extends: bool = True, **quote: int) -> Head:
-        self.size += 1
-        self.seq = self.size
-        note = CheckpointNote(
-            NODE_ID, LOG_ID, self.size, bytes(32), self.utc_ms, self.boot, self.previous, 0
-        )
-        body = note.body()
-        self.previous = note.digest()
-        before = self.value
-        if extends:
-            self.value = extended(before, body)
-        if not signed:
-            return Head(self.seq, body.decode())
-        pcrs = {index: sha256(b"pcr %d" % index).digest() for index in BOOT_PCRS}
-        pcrs[13] = self.value
-        self.clock_ms += 10_000
-        self.utc_ms += 10_000
-        said = Quote(clock_ms=self.clock_ms, resets=self.resets, restarts=self.restarts)
-        attest = said.attest(body, pcrs)
-        key = self.key
-        text = signed_note(body, attest, sign(key, attest), spki(key))  # type: ignore[arg-type]  # a key
-        values = {str(index): value.hex() for index, value in pcrs.items()}
-        return Head(self.seq, text.decode(), HeadQuoteText(before.hex(), values))
-
-    def reboot(self, *, resets: int = 1) -> None:
-        self.boot = f"boot-{int(self.boot[5:]) + 1}"
-        self.resets += resets
-        if resets:
-            self.value = RESET
-            self.restarts = 0
+from tests.support.forge import LOG_ID, NODE_ID, OTHER_AK, ak_public
+from tests.support.paper_heads import RESET, Paper
 
 
 def chain() -> HeadChain:
@@ -210,11 +145,11 @@ def test_a_cleared_tpm_is_told_from_one_that_was_reset(boot: str) -> None:
     assert refused(first, node.head()) == "HEAD_CLEARED"
 
 
-@pytest.mark.parametrize("counts", [{"resets": 2**24}, {"restarts": 0xDEADBEEF}])
+@pytest.mark.parametrize(("resets", "restarts"), [(2**24, 0), (7, 0xDEADBEEF)])
 def test_displaced_counts_are_those_of_a_key_in_the_wrong_hierarchy(
-    counts: dict[str, int],
+    resets: int, restarts: int
 ) -> None:
-    assert refused(Paper(**counts).head()) == "HEAD_OBFUSCATED"
+    assert refused(Paper(resets=resets, restarts=restarts).head()) == "HEAD_OBFUSCATED"
 
 
 def test_a_clock_may_lag_after_a_reset_and_no_further() -> None:
