@@ -5,11 +5,12 @@ import secrets
 from typing import Any
 
 from swt3_agent.daemon.node import Node
-from swt3_agent.errors import TpmError
+from swt3_agent.errors import RemoteError, TpmError
 from swt3_agent.probe.client import Probe
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.tcg.ima_log.replay import IMA_PCR
 
+MAX_LOG = 40 * 2**20  # in Base 64 less than an answer on the control socket may be
 _NONCE_SIZE = 20  # nobody is to be convinced by it: it must only be fresh
 
 
@@ -25,6 +26,13 @@ def ima_log(node: Node) -> dict[str, Any]:
 
 def _with_registers(node: Node, log: bytes, also: tuple[int, ...] = ()) -> dict[str, Any]:
     """``pcrs`` null and ``lack`` where no TPM quotes: then nothing vouches for the log."""
+    if len(log) > MAX_LOG:
+        raise RemoteError(
+            "LOG_TOO_LARGE",
+            f"the log has {len(log)} bytes, more than the agent hands on at once",
+            remedy="as root: swt3-agent boot-log --ima"
+            " /sys/kernel/security/ima/binary_runtime_measurements",
+        )
     answer: dict[str, Any] = {"log": base64.b64encode(log).decode(), "pcrs": None, "lack": None}
     try:
         node.reach_tpm()

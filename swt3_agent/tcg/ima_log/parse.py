@@ -17,7 +17,6 @@ from swt3_agent.tcg.pcr import PCR_COUNT
 
 MAX_IMA_LOG = 256 * 2**20
 MAX_NAME = 64
-MAX_PATH = 4 * 4096
 MAX_DATA = 4 * 2**20
 MAX_LINE = 2 * MAX_DATA
 
