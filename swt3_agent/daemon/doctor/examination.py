@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from swt3_agent.collect.gpu.collector import GpuCollector
 from swt3_agent.config import Config, Examination
 from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.control import call
 from swt3_agent.daemon.doctor import places, software
+from swt3_agent.daemon.doctor.counter import check_counter
 from swt3_agent.daemon.doctor.finding import (
     Finding,
     failure,
@@ -51,6 +53,7 @@ def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[
     if control is None:  # a daemon knows better, and holds it
         user = places.AGENT_USER if os.geteuid() == 0 else None
         yield from run_check("tpm", lambda: check_tpm(config.tpm, user))
+    yield from run_check("counter", lambda: check_counter(config, _counter_shown(control)))
     yield from run_check("probe", lambda: check_probe(config.probe_socket))
     yield from run_check("gpu", lambda: _check_gpus(config))
     yield from check_clock()
@@ -107,6 +110,13 @@ def _check_gpus(config: Config) -> Iterator[Finding]:
     for watched in watched_collectors(config, None):
         if watched.collector.name == GpuCollector.name:
             yield from check_gpus(watched.collector, config.gpu.expected)
+
+
+def _counter_shown(control: Path | None) -> dict[str, Any] | None:
+    if control is None:
+        return None
+    shown: dict[str, Any] | None = call(control, "status", {}, DAEMON_TIMEOUT_S)["counter"]
+    return shown
 
 
 def _holder(config: Config) -> Holder | None:
