@@ -130,6 +130,10 @@ def trust_in(node: Node, floors: Floors | None = None) -> bytes:
     return sign_trust(statement.body(), ENROLLER)
 
 
-def judged(bundle: bytes, trust: bytes | None, *, software: bool = True) -> BundleReport:
+def judged(
+    bundle: bytes, trust: bytes | None, *, software: bool = True, reference: bytes | None = None
+) -> BundleReport:
     """What the verifier says, with everything allowed that a test needs."""
-    return verify_bundle(io.BytesIO(bundle), trust=trust, allow_software_tpm=software)
+    return verify_bundle(
+        io.BytesIO(bundle), trust=trust, allow_software_tpm=software, reference=reference
+    )

@@ -4,13 +4,13 @@ The quote of an evidence record is held against the heads of its boot, and boot 
 the registers that were quoted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from swt3_agent.protocol.bundle import Manifest, Member
 from swt3_agent.protocol.bundle_evidence import BootInfo, log_name
 from swt3_agent.protocol.checkpoint import BOOT_PCRS
-from swt3_agent.tcg.event_log import parse_event_log
+from swt3_agent.tcg.event_log import EventLog, parse_event_log
 from swt3_agent.tcg.ima_log import Replayed, parse_ima_log, reach
 from swt3_agent.tcg.ima_log.replay import IMA_PCR
 from swt3_agent.tcg.measured_boot import MeasuredBoot, measured_values
@@ -113,33 +113,34 @@ class _Judge:
         state.resets = quote.attest.reset_count
         state.quotes += 1
         state.pcrs = {**state.pcrs, **quote.pcrs}
-        log = self._attached(state, reading, "boot-log")
-        if log is not None:
+        data = self._attached(state, reading, "boot-log")
+        if data is None:
+            return
+        log = parse_event_log(data)
+        if "sha256" in log.banks:
             state.log = _replayed(log, quote, state.boot_id)
+        else:
+            state.lacks.append("SHA-256 digests in the boot log")
 
     def _judge_ima(self, state: BootState, parts: list[Reading]) -> None:
         quoted = state.pcrs.get(IMA_PCR)
-        for number, part in enumerate(parts):
-            if (part.ima_offset == 0) != (number == 0) or "ima-log" not in part.attachments:
-                raise refusal("IMA_LOG_PARTS", f"record {part.seq} has no next part of an IMA log")
         if quoted is None or not all(self._is_here(part, "ima-log") for part in parts):
             state.lacks.append("the IMA log")
             return
-        state.ima = reach(parse_ima_log(self._ima_parts(state, parts)), quoted)
+        members = [
+            self._members[log_name(part.attachments["ima-log"], "ima-log")] for part in parts
+        ]
+        at = 0
+        for part, member in zip(parts, members, strict=True):
+            if part.ima_offset != at:
+                raise refusal("IMA_LOG_PARTS", f"record {part.seq} does not go on at byte {at}")
+            at += member.size
+        state.ima = reach(parse_ima_log(map(self._archive.listed, members)), quoted)
         if state.ima is None:
             raise refusal(
                 "IMA_LOG_REPLAY",
                 f"the IMA log of boot {state.boot_id} does not lead to the quoted PCR {IMA_PCR}",
             )
-
-    def _ima_parts(self, state: BootState, parts: list[Reading]) -> Iterator[bytes]:
-        at = 0
-        for part in parts:
-            data = self._attached(state, part, "ima-log")
-            if data is None or part.ima_offset != at:
-                raise refusal("IMA_LOG_PARTS", f"record {part.seq} does not go on at byte {at}")
-            at += len(data)
-            yield data
 
     def _is_here(self, reading: Reading, kind: str) -> bool:
         digest = reading.attachments.get(kind)
@@ -175,9 +176,8 @@ def _check_heads(boot_id: str, quote: PlatformQuote, heads: BootHeads) -> None:
     )
 
 
-def _replayed(data: bytes, quote: PlatformQuote, boot_id: str) -> MeasuredBoot:
+def _replayed(log: EventLog, quote: PlatformQuote, boot_id: str) -> MeasuredBoot:
     """The boot log, if the registers of the boot are what it leads to."""
-    log = parse_event_log(data)
     pcrs = {index: value for index, value in quote.pcrs.items() if index in BOOT_PCRS}
     measured = measured_values(log, pcrs)
     if measured.truncated and (measured.differing or measured.unlogged):
