@@ -18,10 +18,12 @@ from swt3_agent.daemon.coverage_collector import CoverageCollector
 from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.node import Node
 from swt3_agent.errors import AgentError
+from swt3_agent.protocol.baseline import PLATFORM
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.delivery.lane import LaneState
 
+BOOT_STATE = "AI-HW.3"
 HARDWARE = (GpuCollector.name, PlatformCollector.name)
 """The collectors whose word `hardware.attestation_freshness` is about."""
 MOST_MARGIN_S = 300.0
@@ -114,7 +116,10 @@ def _coverage(node: Node, now_ms: int) -> Iterator[Reason]:
     covered = coverage(node, now_ms)
     if covered.missing:
         detail = f"required and never witnessed: {', '.join(covered.missing)}"
-        yield Reason("COVERAGE_MISSING", detail, "configure what witnesses them, or the profile")
+        remedy = "configure what witnesses them, or the profile"
+        if BOOT_STATE in covered.missing and node.baselines.of(PLATFORM).in_force is None:
+            remedy = f"{BOOT_STATE} needs `swt3-agent baseline accept`; else {remedy}"
+        yield Reason("COVERAGE_MISSING", detail, remedy)
     if covered.stale:
         detail = f"required and witnessed too long ago: {', '.join(covered.stale)}"
         yield Reason("COVERAGE_STALE", detail, "look for what no longer witnesses them")

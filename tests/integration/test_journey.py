@@ -79,7 +79,7 @@ def test_a_connected_node_loses_its_ledger_for_a_while_and_then_owes_it_nothing(
             submit(agent, 0, *(anchor() for _ in range(30)))
             until(lambda: agent.json("queue")["backlog"] == 0, "an empty queue")
         submit(agent, 1, *(anchor() for _ in range(30)))
-        assert agent.cli("attest", "platform").returncode == 0
+        assert agent.json("baseline", "accept", "--reason", "as installed")["verdict"] == "PASS"
         until(lambda: agent.json("queue")["error"] is not None, "an error of delivery")
         assert agent.json("queue")["backlog"] >= 31
         agent.kill()
@@ -145,7 +145,8 @@ def test_an_air_gapped_node_hands_over_everything_and_has_it_settled(
     stranger = StrangersMachine(tmp_path / "stranger")
     with agent:
         first = submit(agent, 0, *(anchor() for _ in range(30)))
-        assert agent.cli("attest", "platform", *config).returncode == 0
+        accepted = agent.json("baseline", "accept", "--reason", "as installed", *config)
+        assert accepted["verdict"] == "PASS"
         _assert_nothing_is_told(agent, room)
         proof, trust = tmp_path / "first.proof", tmp_path / "node.trust"
         done = agent.cli("prove", str(first), "-o", str(proof), *config)

@@ -59,6 +59,7 @@ def run(args: argparse.Namespace) -> int:
     with demo_tpm(directory / "tpm") as tpm:
         agent = DemoAgent(directory, tpm.tcti, settings)
         with agent.running():
+            _accept_boot(show, agent)
             rows = _attest(show, agent, tpm.why)
             proof = _relay_and_prove(show, agent, args.anchors)
             status = agent.verb("status")
@@ -112,8 +113,22 @@ def _settings(model: Path | None, directory: Path, facts: list[str]) -> dict[str
     return {"models": [entry]}
 
 
+def _accept_boot(show: Show, agent: DemoAgent) -> None:
+    """Without reference values nothing can be said of a boot state but that it was quoted."""
+    if agent.verb("status")["tpm"]["kind"] == "none":
+        return
+    with show.step("The daemon is up; accepting the boot state of this machine") as facts:
+        reason = "the demo takes the present state for the good one"
+        changed = agent.verb("baseline", "accept", "--reason", reason)
+        accepted = changed["in_force"]
+        facts.append(f"record {changed['record']}, by uid {accepted['by']['uid']}: {reason}")
+        facts.append(f"registers as they are: {', '.join(map(str, accepted['pcrs']))}")
+        if accepted["values"]:
+            facts.append(f"from the boot log: {', '.join(accepted['values'])}")
+
+
 def _attest(show: Show, agent: DemoAgent, tpm: str) -> list[dict[str, Any]]:
-    with show.step("The daemon is up; attesting host, TPM, GPUs and model") as facts:
+    with show.step("Attesting host, TPM, GPUs and model") as facts:
         rows: list[dict[str, Any]] = agent.verb("attest", timeout_s=ATTEST_TIMEOUT_S)
         facts.append(f"TPM: {tpm}")
         signer = agent.verb("status")["tpm"]

@@ -7,6 +7,8 @@ import pytest
 
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.protocol.appraisal import Outcome, appraise_platform
+from swt3_agent.protocol.baseline import Accepted
+from swt3_agent.protocol.boot_state import boot_state
 from swt3_agent.protocol.evidence import Evidence, Lack, RootOfTrust, Unavailable
 from swt3_agent.tpm.client import Tpm
 from swt3_agent.tpm.software import start_software_tpm
@@ -35,6 +37,9 @@ def test_a_software_tpm_is_quoted_verified_and_called_software(keys: Path) -> No
     assert claims["quote"]["verified"] is True
     assert sorted(map(int, claims["quote"]["pcrs"])) == sorted(QUOTED)
     appraisal = appraise_platform(reading)
+    assert (appraisal.outcome, appraisal.factors) == (Outcome.NOT_COMPARED, None)
+    accepted = (Accepted(boot_state(reading).reference(), 7),)
+    appraisal = appraise_platform(reading, accepted)
     assert (appraisal.outcome, appraisal.factors) == (Outcome.PASS, (12, 1, 3))
 
 

@@ -65,12 +65,13 @@ def test_a_record_that_is_not_there_cannot_be_proved(
 
 
 def test_attest_mints_what_a_second_implementer_would(agent: AgentProcess) -> None:
+    accepted = agent.json("baseline", "accept", "--reason", "as installed")
     rows = {row["collector"]: row for row in agent.json("attest")}
     platform = rows["platform"]
     assert platform["procedure_id"] == "AI-HW.3"
     assert (platform["factor_a"], platform["factor_b"], platform["factor_c"]) == (12, 1, 3)
     assert (platform["verdict"], platform["root_of_trust"]) == ("PASS", "software-tpm")
-    assert [reason["code"] for reason in platform["reasons"]] == ["NO_REFERENCE"]
+    assert (platform["reasons"], platform["baseline_record"]) == ([], accepted["record"])
     payload = agent.records()[platform["record"]]["payload"]
     timestamp_ms = payload["fingerprint_timestamp_ms"]
     minted = mint_fingerprint("LOCAL", "AI-HW.3", 12, 1, 3, timestamp_ms)
@@ -225,7 +226,7 @@ def test_verbs_open_the_node_themselves_where_no_daemon_runs(
 ) -> None:
     agent = AgentProcess(tmp_path, software_tpm.tcti)
     rows = agent.json("attest", "platform")
-    assert rows[0]["verdict"] == "PASS"
+    assert rows[0]["verdict"] == "NOT_COMPARED"
     proof = tmp_path / "proof.json"
     assert agent.cli("prove", str(rows[0]["record"]), "-o", str(proof)).returncode == 0
     assert agent.cli("verify", str(proof), "--allow-software-tpm").returncode == UNANCHORED
