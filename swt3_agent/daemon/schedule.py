@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 EXECUTOR_THREADS = 10
 """One for each collector, the heads and the counter, so that a slow one delays no other."""
-COUNTER_LOOK_S = 5.0
+COUNTER_LOOK_S = 15.0
 """How often it is looked whether the counter is due: a TPM may come at any time."""
 
 
@@ -149,3 +149,11 @@ def make_head(node: Node, reason: str) -> None:
     except AgentError as error:
         if known is None or known.reason.code != error.code:
             logger.error("no head %s", fields(Event.HEAD_FAILED, code=error.code, why=error))
+
+
+def finish_log(node: Node) -> None:
+    """The last step of the counter, and the head that covers it."""
+    step_counter(node.counter, "stop")
+    lack = node.counter.lack
+    if lack is None or lack.reason.code != "TPM_BUSY":  # else it answers no head either: no time
+        make_head(node, "stop")

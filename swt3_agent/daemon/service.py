@@ -16,11 +16,10 @@ from swt3_agent.daemon.json_lines import JsonLines
 from swt3_agent.daemon.lanes import start_delivery, stop_delivery
 from swt3_agent.daemon.listeners import Listeners
 from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.node_counter import step_counter
 from swt3_agent.daemon.operations import operations
 from swt3_agent.daemon.ops_app import ops_servers
 from swt3_agent.daemon.reload import Reloader
-from swt3_agent.daemon.schedule import make_head, scheduler_of
+from swt3_agent.daemon.schedule import finish_log, scheduler_of
 from swt3_agent.daemon.sink import CatalogedJournal
 from swt3_agent.daemon.sockets import Sockets, open_sockets
 from swt3_agent.protocol.evidence import RootOfTrust
@@ -109,8 +108,7 @@ async def _serve(
             await server.stop()
         await asyncio.to_thread(lines.stop)
         await asyncio.to_thread(gaps.record)
-        await asyncio.to_thread(step_counter, node.counter, "stop")
-        await asyncio.to_thread(make_head, node, "stop")  # covers the counter's certificates
+        await asyncio.to_thread(finish_log, node)
         # The loop leaves signals to their default when it closes; one must not end the closing.
         loop.remove_signal_handler(signal.SIGHUP)
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
