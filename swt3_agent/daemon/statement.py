@@ -12,12 +12,8 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.claims import entries_claim, text_claim
 from swt3_agent.protocol.dsse import Envelope, EnvelopeSignature, encode_envelope, pae
 from swt3_agent.protocol.record import Kind, Record
-from swt3_agent.protocol.statement import (
-    DIGESTS_LEAVE_TO,
-    PAYLOAD_TYPE,
-    StatedRecord,
-    make_statement,
-)
+from swt3_agent.protocol.statement import PAYLOAD_TYPE
+from swt3_agent.protocol.stating import DIGESTS_LEAVE_TO, StatedRecord, make_statement
 from swt3_agent.tcg.public import parse_public
 
 _PROCEDURE = re.compile(r"AI-[A-Z]+\.[0-9]+")

@@ -9,13 +9,8 @@ import pytest
 from swt3_agent.errors import FormatError, UsageError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import RootOfTrust
-from swt3_agent.protocol.statement import (
-    MAX_SUBJECTS,
-    PAYLOAD_TYPE,
-    StatedRecord,
-    make_statement,
-    parse_statement,
-)
+from swt3_agent.protocol.statement import MAX_SUBJECTS, PAYLOAD_TYPE, parse_statement
+from swt3_agent.protocol.stating import StatedRecord, make_statement
 from tests.support.forge import LOG_ID, NODE_ID, UTC_MS, witness
 
 MODEL, FILE, ADAPTER, EVIDENCE = ("11" * 32, "22" * 32, "33" * 32, "44" * 32)

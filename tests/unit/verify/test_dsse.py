@@ -15,7 +15,8 @@ from securesystemslib.signer._key import SSlibKey
 
 from swt3_agent.protocol.dsse import Envelope, EnvelopeSignature, encode_envelope, pae
 from swt3_agent.protocol.evidence import RootOfTrust
-from swt3_agent.protocol.statement import PAYLOAD_TYPE, StatedRecord, make_statement
+from swt3_agent.protocol.statement import PAYLOAD_TYPE
+from swt3_agent.protocol.stating import StatedRecord, make_statement
 from swt3_agent.protocol.trust import TpmKind
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import Outcome, StatementReport, verify_statement
