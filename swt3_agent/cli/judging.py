@@ -4,7 +4,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +22,10 @@ from swt3_agent.protocol.ustar import BLOCK, is_ustar
 from swt3_agent.verify import (
     BundleReport,
     ChallengeReport,
+    RecordLine,
     Report,
     StatementReport,
+    record_lines,
     verify_bundle,
     verify_challenge,
     verify_proof,
@@ -38,7 +40,8 @@ AnyReport = Report | BundleReport | ChallengeReport | StatementReport
 class Reader:
     """What the reader brings along: files in bytes, and what he remembers.
 
-    ``nonce`` is that of his challenge; ``bundles_only``: receipts are wanted.
+    ``nonce`` is that of his challenge; ``bundles_only``: receipts are wanted. ``records`` takes
+    the records of a bundle, one by one, once that was judged and is not false.
     """
 
     trust: bytes | None = None
@@ -47,6 +50,7 @@ class Reader:
     allow_software_tpm: bool = False
     state: VerifierState | None = None
     bundles_only: bool = False
+    records: Callable[[Iterator[RecordLine]], None] | None = None
 
     def sizes(self, node_id: str, log_id: str) -> Collection[int]:
         """At which sizes he remembers the root of this log."""
@@ -59,53 +63,67 @@ def judge(path: Path, reader: Reader) -> AnyReport:
     Raises UsageError ``FILE_UNREADABLE``, ``NOT_A_BUNDLE``, ``NONCE_NOT_USED`` or
     ``REFERENCE_NOT_USED``; AgentError ``SYSTEM``, and ``STATE_*`` as ``VerifierState.recall``.
     """
-    report = _judged(path, reader)
+    if path.is_dir():
+        return _recalled(_judged_answer(path, reader), reader)
+    _refuse_nonce(reader, path)
+    with _opened(path) as stream:
+        report = _recalled(_judged(path, stream, reader), reader)
+        if reader.records is not None and isinstance(report, BundleReport):
+            reader.records(record_lines(stream, report))
+    return report
+
+
+def _recalled(report: AnyReport, reader: Reader) -> AnyReport:
+    """``report``, held against what the reader remembers."""
     if reader.state is None or reader.trust is None or isinstance(report, StatementReport):
         return report
     return reader.state.recall(report, reader.trust)
 
 
-def _judged(path: Path, reader: Reader) -> AnyReport:
-    now_ms = time.time_ns() // 1_000_000
-    if path.is_dir():
-        _refuse_others(reader, path)
-        return verify_challenge(
-            _answer(path),
-            nonce=reader.nonce,
+def _judged_answer(path: Path, reader: Reader) -> AnyReport:
+    _refuse_others(reader, path)
+    return verify_challenge(
+        _answer(path),
+        nonce=reader.nonce,
+        trust=reader.trust,
+        reference=reader.reference,
+        allow_software_tpm=reader.allow_software_tpm,
+        now_ms=_now_ms(),
+    )
+
+
+def _judged(path: Path, stream: BinaryIO, reader: Reader) -> AnyReport:
+    begin = stream.read(BLOCK)
+    stream.seek(0)
+    if is_ustar(begin):
+        return verify_bundle(
+            stream,
             trust=reader.trust,
             reference=reader.reference,
             allow_software_tpm=reader.allow_software_tpm,
-            now_ms=now_ms,
+            now_ms=_now_ms(),
+            sizes=reader.sizes,
+            progress=partial(show_progress, "verify"),
         )
-    _refuse_nonce(reader, path)
-    with _opened(path) as stream:
-        begin = stream.read(BLOCK)
-        stream.seek(0)
-        if is_ustar(begin):
-            return verify_bundle(
-                stream,
-                trust=reader.trust,
-                reference=reader.reference,
-                allow_software_tpm=reader.allow_software_tpm,
-                now_ms=now_ms,
-                sizes=reader.sizes,
-                progress=partial(show_progress, "verify"),
-            )
-        _refuse_others(reader, path)
-        if reader.reference is not None:
-            raise UsageError(
-                "REFERENCE_NOT_USED",
-                f"{path} holds no boot state: reference values are for bundles and challenges",
-                remedy="leave --reference out, or ask the node for a bundle or a quote",
-            )
-        data = stream.read(MAX_PROOF + 1)
+    _refuse_others(reader, path)
+    if reader.reference is not None:
+        raise UsageError(
+            "REFERENCE_NOT_USED",
+            f"{path} holds no boot state: reference values are for bundles and challenges",
+            remedy="leave --reference out, or ask the node for a bundle or a quote",
+        )
+    data = stream.read(MAX_PROOF + 1)
     if _is_envelope(data):
         return verify_statement(
             data, trust=reader.trust, allow_software_tpm=reader.allow_software_tpm
         )
     return verify_proof(
-        data, trust=reader.trust, allow_software_tpm=reader.allow_software_tpm, now_ms=now_ms
+        data, trust=reader.trust, allow_software_tpm=reader.allow_software_tpm, now_ms=_now_ms()
     )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class _Claims(msgspec.Struct):
@@ -123,11 +141,12 @@ def _is_envelope(data: bytes) -> bool:
 
 
 def _refuse_others(reader: Reader, path: Path) -> None:
-    if reader.bundles_only:
+    if reader.bundles_only or reader.records is not None:
         raise UsageError(
             "NOT_A_BUNDLE",
-            f"{path} is no bundle: receipts are for bundles",
-            remedy="leave --receipts out, or give the file that `swt3-agent export` wrote",
+            f"{path} is no bundle: receipts and records are for bundles",
+            remedy="leave --receipts and --records out, or give the file that `swt3-agent export`"
+            " wrote",
         )
 
 
@@ -163,6 +182,8 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
             else:
                 with _copied(stream) as copy:
                     yield copy
+    except BrokenPipeError:  # of whom we print for, not the file
+        raise
     except OSError as error:
         raise UsageError(
             "FILE_UNREADABLE", f"{path} cannot be read: {error.strerror}", remedy="check the path"

@@ -6,7 +6,9 @@ import re
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -17,7 +19,14 @@ from swt3_agent.cli.verify_state import opened_state
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.note import MAX_NOTE
 from swt3_agent.protocol.reference import MAX_REFERENCE
-from swt3_agent.verify import BundleReport, Outcome, importer_key, sign_receipts
+from swt3_agent.verify import (
+    RECORD_HEADER,
+    BundleReport,
+    Outcome,
+    RecordLine,
+    importer_key,
+    sign_receipts,
+)
 from swt3_agent.verify.chain import draw
 from swt3_agent.verify.explain import explain
 
@@ -63,6 +72,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--explain", action="store_true", help="draw the chain of trust in place of the checks"
     )
     parser.add_argument(
+        "--records",
+        action="store_true",
+        help="print each record of a bundle first, with the times between which it came",
+    )
+    parser.add_argument(
         "--receipts", type=Path, metavar="OUT", help="sign receipts for a verified bundle"
     )
     parser.add_argument(
@@ -93,6 +107,7 @@ def run(args: argparse.Namespace) -> int:
                 allow_software_tpm=args.allow_software_tpm,
                 state=state,
                 bundles_only=args.receipts is not None,
+                records=partial(_show_records, as_json=args.json) if args.records else None,
             ),
         )
     receipts = None
@@ -117,6 +132,13 @@ def run(args: argparse.Namespace) -> int:
     elif args.receipts is not None:
         show("no receipts were written: the bundle was not verified")
     return report.exit_code
+
+
+def _show_records(lines: Iterable[RecordLine], *, as_json: bool) -> None:
+    if not as_json:
+        print(RECORD_HEADER)
+    for line in lines:
+        print(json.dumps(line.to_json()) if as_json else line.render())
 
 
 def _nonce(text: str | None) -> bytes | None:

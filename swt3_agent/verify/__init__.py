@@ -18,7 +18,7 @@ bundle        the same for a bundle
 """
 
 from swt3_agent.verify.bundle.judge import verify_bundle
-from swt3_agent.verify.bundle.records import RECORD_HEADER, record_lines
+from swt3_agent.verify.bundle.records import RECORD_HEADER, RecordLine, record_lines
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.source import BundleSource
 from swt3_agent.verify.challenge import verify_challenge
@@ -43,6 +43,7 @@ __all__ = [
     "HeadInfo",
     "Outcome",
     "RecordInfo",
+    "RecordLine",
     "Report",
     "StatementReport",
     "enroller_public_key",

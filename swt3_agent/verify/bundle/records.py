@@ -17,6 +17,7 @@ from swt3_agent.verify.report import printable, utc_text
 
 _ANCHORS = frozenset({Kind.MINTED, Kind.RELAYED})
 _WITHHELD = "withheld"
+RECORD_SCHEMA = "swt3-agent/verify-record/1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class RecordLine:
     def to_json(self) -> dict[str, object]:
         """JSON-able form (docs/formats.md, "Bundle")."""
         return {
+            "schema": RECORD_SCHEMA,
             "seq": self.seq,
             "kind": self.kind,
             "procedure_id": self.procedure,
