@@ -23,6 +23,7 @@ from swt3_agent.protocol.record import Kind
 from swt3_agent.store.journal import Journal
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.support.agent import AgentProcess
+from tests.support.bundles import export, judged, trust_in
 from tests.support.counter_checker import Checker
 from tests.support.software_tpm import tpm2
 from tests.support.tpm_proxy import Command, LostError, TpmProxy
@@ -184,6 +185,18 @@ def test_a_daemon_that_is_killed_in_a_step_leaves_nothing_unexplained(
     assert agent.cli("fsck").returncode == 0
 
 
+def test_a_verifier_follows_every_interrupted_step(proxy: TpmProxy, room: Path) -> None:
+    with Node(settings(room, proxy.tcti)) as node:
+        node.counter.step("start")
+        for command, nth in [(Command.NV_CERTIFY, 0), (Command.NV_CERTIFY, 1)]:
+            for afterwards in (False, True):
+                lose(proxy, Loss(command, nth), afterwards=afterwards)
+                step_counter(node.counter, "cycle")
+        node.counter.step("stop")
+        report = judged(export(node, room / "bundle.tar"), trust_in(node))
+    assert (report.code, report.outcome.value) == ("VERIFIED", "verified")
+
+
 def test_who_has_the_authvalue_can_count_and_is_found_out(swtpm: SoftwareTpm, room: Path) -> None:
     with Node(settings(room)) as node:
         node.counter.step("start")
@@ -244,6 +257,9 @@ def test_an_older_copy_of_the_state_directory_shows_after_a_reboot(
     boot("boot-1")
     with start_software_tpm(room / "tpm"), Node(settings(room)) as node:
         assert codes(node) == ["COUNTER_GAP"]
+        node.counter.step("start")
+        report = judged(export(node, room / "bundle.tar"), trust_in(node))
+        assert (report.code, report.outcome.value) == ("COUNTER_GAP", "false")
 
 
 def test_resets_of_the_tpm_are_held_against_boots(
