@@ -16,6 +16,7 @@ import msgspec
 from swt3_agent.errors import FormatError, UsageError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.reference import Reference, reference_from_json, reference_to_json
+from swt3_agent.protocol.strict_json import MALFORMED
 
 MAX_BASELINE = 4 * 2**20
 MAX_REASON = 500
@@ -157,7 +158,7 @@ def parse_baseline(payload: bytes, seq: int) -> BaselineChange:
     try:
         read = msgspec.json.decode(payload, type=_Payload)
         change = Change(read.event)
-    except (msgspec.MsgspecError, ValueError) as error:
+    except (*MALFORMED, ValueError) as error:
         raise FormatError(
             "BASELINE_MALFORMED",
             f"record {seq} is no baseline: {error}",

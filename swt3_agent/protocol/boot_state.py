@@ -15,6 +15,7 @@ from swt3_agent.protocol.claims import Claims
 from swt3_agent.protocol.evidence import Evidence
 from swt3_agent.protocol.reference import Measured, Reference
 from swt3_agent.protocol.reference_names import DESCRIBED, described_by
+from swt3_agent.protocol.strict_json import MALFORMED
 
 IMA_PCR = 10
 NOTHING = "(none)"
@@ -101,7 +102,7 @@ def boot_state(reading: Evidence) -> BootState:
         return BootState(pcrs)
     try:
         read = msgspec.json.decode(measured, type=_Measured)
-    except msgspec.MsgspecError as error:
+    except MALFORMED as error:
         raise FormatError(
             "MEASURED_BOOT",
             f"what the boot log told cannot be read: {error}",

@@ -25,6 +25,7 @@ STATUS: dict[str, Any] = {
     "delivery": {"lane": "none"},
     "airgap": {"last_export": None},
     "counter": None,
+    "baseline": {"in_force": None, "staged": None, "error": None},
     "coverage": {"required": 0},
 }
 
@@ -39,6 +40,37 @@ def test_what_keeps_the_node_from_being_ready_is_named() -> None:
     text = shown(readiness={"ready": False, "reasons": reasons})
     assert "ready       no: DISK_FULL, QUARANTINE" in text
     assert "swt3-agent doctor" in text
+
+
+ACCEPTED = {
+    "record": 12,
+    "time_ms": 1_785_000_000_000,
+    "event": "accepted",
+    "by": {"uid": 1001, "gid": 100, "user": "ada"},
+    "reason": "as installed",
+    "evidence_record": 11,
+    "expires_ms": None,
+    "expired": False,
+    "digest": "ab" * 32,
+    "pcrs": [0, 7],
+    "values": ["command-line"],
+    "unjudged": [1, 9],
+}
+
+
+def test_what_the_boot_state_is_held_against_is_shown_with_who_and_why_and_what_is_not() -> None:
+    assert "none is in force: the boot state is compared with nothing" in shown()
+    staged = {**ACCEPTED, "record": 30, "expires_ms": 1_786_000_000_000, "unjudged": []}
+    text = shown(baseline={"in_force": ACCEPTED, "staged": staged, "error": None})
+    assert "baseline    record 12, by ada (uid 1001) at 2026-07-25 17:20:00 UTC: as in" in text
+    assert "NOT judged, or not wholly: PCR 1, 9" in text
+    assert "pending     record 30, until 2026-08-06 07:06:40 UTC, by ada" in text
+    expired = {**staged, "expired": True}
+    text = shown(baseline={"in_force": ACCEPTED, "staged": expired, "error": None})
+    assert "EXPIRED" in text
+    error = {"code": "BASELINE_MALFORMED", "detail": "record 7 is no baseline", "remedy": ""}
+    text = shown(baseline={"in_force": None, "staged": None, "error": error})
+    assert "baseline    BASELINE_MALFORMED: record 7 is no baseline" in text
 
 
 def test_a_stopped_agent_is_neither_ready_nor_unready() -> None:
