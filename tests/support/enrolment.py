@@ -192,7 +192,14 @@ class Vendor:
             builder = builder.add_extension(self.usage, critical=True)
         if self.critical is not None:
             builder = builder.add_extension(self.critical, critical=True)
-        return builder.sign(issuer.key, self.hash)
+        return issuer.signed(builder, self.hash)
+
+    def signed(
+        self, builder: x509.CertificateBuilder, over: hashes.SHA256 | hashes.SHA384
+    ) -> x509.Certificate:
+        """The same certificate each time, for the same keys."""
+        deterministic = True if isinstance(self.key, ec.EllipticCurvePrivateKey) else None
+        return builder.sign(self.key, over, ecdsa_deterministic=deterministic)
 
     @property
     def pem(self) -> bytes:
@@ -226,7 +233,7 @@ class Vendor:
             builder = builder.add_extension(_tpm_name(manufacturer), critical=True)
         if more is not None:
             builder = builder.add_extension(more, critical=critical)
-        return builder.sign(self.key, self.hash).public_bytes(Encoding.DER)
+        return self.signed(builder, self.hash).public_bytes(Encoding.DER)
 
 
 def _tpm_name(manufacturer: str) -> x509.SubjectAlternativeName:
@@ -245,12 +252,14 @@ def _builder(
     start: datetime.datetime,
     end: datetime.datetime,
 ) -> x509.CertificateBuilder:
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    serial = sha256(subject.public_bytes() + issuer.public_bytes() + spki).digest()[:16]
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .serial_number(x509.random_serial_number())
+        .serial_number(int.from_bytes(serial, "big") | 1)
         .not_valid_before(start)
         .not_valid_after(end)
     )
