@@ -68,4 +68,4 @@ class HeadTimes:
             return Interval(
                 max(0, min(early, late - elapsed)), max(late, early + elapsed), contradicted=True
             )
-        return Interval(early, late)
+        return Interval(min(early, late), max(early, late))  # a clock may drift back a little
