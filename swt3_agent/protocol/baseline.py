@@ -158,7 +158,7 @@ def parse_baseline(payload: bytes, seq: int) -> BaselineChange:
     try:
         read = msgspec.json.decode(payload, type=_Payload)
         change = Change(read.event)
-    except (*MALFORMED, ValueError) as error:
+    except MALFORMED as error:
         raise FormatError(
             "BASELINE_MALFORMED",
             f"record {seq} is no baseline: {error}",
