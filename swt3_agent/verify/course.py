@@ -5,8 +5,17 @@ from dataclasses import dataclass, field
 from swt3_agent.errors import FormatError
 from swt3_agent.verify.report import Check, Outcome
 
-UNREADABLE = frozenset({"PARSE_FORMAT_UNKNOWN", "TRUST_FORMAT_UNKNOWN", "STATEMENT_TYPE"})
-"""Files that claim to be something else: there is nothing to call false."""
+UNREADABLE = frozenset(
+    {
+        "PARSE_FORMAT_UNKNOWN",
+        "REFERENCE_EMPTY",
+        "REFERENCE_FORMAT_UNKNOWN",
+        "REFERENCE_INVALID",
+        "STATEMENT_TYPE",
+        "TRUST_FORMAT_UNKNOWN",
+    }
+)
+"""Files that claim to be something else, and the reader's own reference: nothing is false."""
 
 
 @dataclass(slots=True)
