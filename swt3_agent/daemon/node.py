@@ -24,11 +24,11 @@ from swt3_agent.daemon.gaps import GapRecorder
 from swt3_agent.daemon.identity import boot_id, find_node_id
 from swt3_agent.daemon.minter import minter_of
 from swt3_agent.daemon.node_counter import NodeCounter
-from swt3_agent.daemon.node_heads import HeadLack, LogNames, NodeHeads
+from swt3_agent.daemon.node_heads import HeadLack, NodeHeads
 from swt3_agent.daemon.node_keys import NodeKeys
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
-from swt3_agent.daemon.start_records import stated_log_id
+from swt3_agent.daemon.start_records import LogNames, stated_log_id
 from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal.audit import appraise_audit

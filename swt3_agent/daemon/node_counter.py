@@ -69,7 +69,7 @@ class NodeCounter:
                 return
             try:
                 counter, opened = self._heads.open_counter()
-                counter.step(opened, reason, self._heads.cover)
+                counter.step(opened, reason, self._heads)
             except AgentError as error:
                 self._back_off.failed()
                 since_ms = time.time_ns() // 1_000_000 if self.lack is None else self.lack.since_ms

@@ -17,20 +17,19 @@ from swt3_agent.daemon.earlier_findings import count_earlier_findings
 from swt3_agent.daemon.node_keys import NodeKeys
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.pace import Pace
-from swt3_agent.daemon.start_records import TpmReadings, boot_content
+from swt3_agent.daemon.start_records import LogNames, TpmReadings, boot_content, read_tpm
 from swt3_agent.errors import AgentError, TpmError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
-from swt3_agent.store.clocks import Moment
 from swt3_agent.store.counter import CounterKeeper, OpenedCounter
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
-from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.journal import Commit, Draft, Journal
 from swt3_agent.store.key_history import KeyStep
 from swt3_agent.store.starts import account, earlier_start
 from swt3_agent.telemetry import Event, fields
-from swt3_agent.tpm.client import Tpm, TpmIdentity
+from swt3_agent.tpm.client import TpmIdentity
 from swt3_agent.tpm.key_faults import KEY_CODES
 
 logger = logging.getLogger(__name__)
@@ -44,16 +43,6 @@ class HeadLack:
 
     reason: Reason
     since_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogNames:
-    """Whose log it is, which one, and the boot that runs now (docs/formats.md, "Checkpoint
-    note")."""
-
-    node_id: str
-    log_id: str
-    boot_id: str
 
 
 class NodeHeads:
@@ -136,6 +125,11 @@ class NodeHeads:
                 raise self._without_tpm()
             return head
 
+    def record_counter(self, certificate: Draft, value: int) -> Commit:
+        """As ``HeadKeeper.record_counter``, whoever signs by now."""
+        with self._lock:
+            return self._keeper.record_counter(certificate, value)
+
     def rotate_key(self, reason: str, by: Caller) -> TpmIdentity:
         """Have the attestation key vouch for a new one, and sign with that from then on.
 
@@ -173,7 +167,7 @@ class NodeHeads:
             opened = counter.open()
             if opened.present.defined:
                 findings = [*self._keeper.recover(), *opened.findings]
-                readings = self._read(tpm)
+                readings = read_tpm(tpm, self._config().tpm.log_pcr)
                 readings.counter = opened.present
                 self._record_start(self.identity, readings, findings)
                 self._found(findings)
@@ -232,9 +226,9 @@ class NodeHeads:
         tpm, index = self._node_tpm.handle, self._config().counter_index
         if identity is not None and tpm is not None:
             if index is not None:
-                counter = CounterKeeper(self._journal, self._catalogue, tpm, keeper, index)
+                counter = CounterKeeper(self._journal, self._catalogue, tpm, index)
             try:
-                readings = self._read(tpm)
+                readings = read_tpm(tpm, self._config().tpm.log_pcr)
                 opened = None if counter is None else counter.open()
             except TpmError as error:  # lost since it was reached, or it does not count
                 findings.append(Reason.of(error))
@@ -254,12 +248,6 @@ class NodeHeads:
         self.identity = identity
         self._found(findings)
 
-    def _read(self, tpm: Tpm) -> TpmReadings:
-        """What a BOOT record says of the TPM, but for the counter."""
-        index = self._config().tpm.log_pcr
-        value = tpm.read_pcrs((index,))[index]
-        return TpmReadings((index, value), Moment.of(tpm.clock(), time.time_ns() // 1_000_000))
-
     def _record_start(
         self,
         identity: TpmIdentity | None,
@@ -267,16 +255,13 @@ class NodeHeads:
         findings: Sequence[Reason],
     ) -> None:
         """The BOOT record: who starts, on what, and what was found. The first names the log."""
-        names = self._names
         content = boot_content(
             self._config(),
-            boot_id=names.boot_id,
-            node_id=names.node_id,
-            log_id=names.log_id,
+            self._names,
             identity=identity,
             readings=readings,
             findings=findings,
-            earlier=count_earlier_findings(self._journal, self._catalogue, names.boot_id),
+            earlier=count_earlier_findings(self._journal, self._catalogue, self._names.boot_id),
         )
         self._append(Kind.BOOT, content)
 
@@ -287,7 +272,7 @@ class NodeHeads:
 
     def _without_tpm(self) -> TpmError:
         lack = self._node_tpm.lack
-        if lack is not None:
+        if self.identity is None and lack is not None:
             return TpmError(lack.code, lack.message, remedy=lack.remedy)
         return TpmError(
             "COUNTER_NONE",

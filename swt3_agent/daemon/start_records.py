@@ -1,5 +1,6 @@
 """What the log says of the agent itself: BOOT (docs/formats.md, "Payloads by kind")."""
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,17 @@ from swt3_agent.store.counter_chain import PresentCounter
 from swt3_agent.store.counter_records import boot_counter
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.starts import moment_content
-from swt3_agent.tpm.client import TpmIdentity
+from swt3_agent.tpm.client import Tpm, TpmIdentity
+
+
+@dataclass(frozen=True, slots=True)
+class LogNames:
+    """Whose log it is, which one, and the boot that runs now (docs/formats.md, "Checkpoint
+    note")."""
+
+    node_id: str
+    log_id: str
+    boot_id: str
 
 
 @dataclass(slots=True)
@@ -42,12 +53,16 @@ def stated_log_id(journal: Journal) -> str:
         raise _damaged(0, f"does not name the log: {error}") from error
 
 
+def read_tpm(tpm: Tpm, log_pcr: int) -> TpmReadings:
+    """All of it but the counter. Raises TpmError."""
+    value = tpm.read_pcrs((log_pcr,))[log_pcr]
+    return TpmReadings((log_pcr, value), Moment.of(tpm.clock(), time.time_ns() // 1_000_000))
+
+
 def boot_content(
     config: Config,
+    names: LogNames,
     *,
-    boot_id: str,
-    node_id: str,
-    log_id: str,
     identity: TpmIdentity | None,
     readings: TpmReadings,
     findings: Iterable[Reason],
@@ -56,9 +71,9 @@ def boot_content(
     """A BOOT record: who starts, on what, and what was found now and ``earlier`` in this boot."""
     return {
         "agent_version": __version__,
-        "boot_id": boot_id,
-        "node_id": node_id,
-        "log_id": log_id,
+        "boot_id": names.boot_id,
+        "node_id": names.node_id,
+        "log_id": names.log_id,
         "tenant": config.tenant,
         "clearing_level": config.clearing_level,
         "tpm": _tpm_content(identity),

@@ -5,7 +5,6 @@ before, over that head; increment; certify the value after. Each part is durable
 begins, so that an interruption anywhere leaves a log that explains the counter's value.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -22,8 +21,8 @@ from swt3_agent.store.counter_records import (
     last_certificate,
     stated_counter,
 )
-from swt3_agent.store.heads import HeadKeeper, HeadRecord
-from swt3_agent.store.journal import Journal
+from swt3_agent.store.head_records import HeadRecord
+from swt3_agent.store.journal import Commit, Draft, Journal
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.nv_public import COUNTER_SIZE, parse_nv_public
 
@@ -73,8 +72,12 @@ class OpenedCounter:
     findings: tuple[Reason, ...]
 
 
-Cover = Callable[[int], HeadRecord]
-"""Gives a head that covers the record, made in this boot."""
+class CoveringHeads(Protocol):
+    """Makes heads of the log: ``cover`` a signed one over a record; ``record_counter`` records a
+    certificate of a value, which later notes state. Both may raise TpmError and JournalError."""
+
+    def cover(self, seq: int) -> HeadRecord: ...
+    def record_counter(self, certificate: Draft, value: int) -> Commit: ...
 
 
 class CounterKeeper:
@@ -85,14 +88,12 @@ class CounterKeeper:
         journal: Journal,
         catalogue: Catalogue,
         signer: CounterSigner,
-        heads: HeadKeeper,
         index: int,
     ) -> None:
         """Raises JournalError where the log's own certificates cannot be read."""
         self.index = index
         self._journal = journal
         self._signer = signer
-        self._heads = heads
         self._stated = stated_counter(journal, catalogue)
         self._last = last_certificate(journal, catalogue)
         self._public = b""
@@ -123,7 +124,7 @@ class CounterKeeper:
         """Take ``opened`` for what the log states: it is told."""
         self._stated = opened.stated
 
-    def step(self, opened: OpenedCounter, reason: str, cover: Cover) -> None:
+    def step(self, opened: OpenedCounter, reason: str, heads: CoveringHeads) -> None:
         """Take one step from where ``open`` has just found the counter.
 
         ``reason``: ``start``, ``cycle`` or ``stop``. Raises TpmError or JournalError where it was
@@ -131,10 +132,12 @@ class CounterKeeper:
         """
         value = opened.present.value
         intent = self._append_intent(value + 1, reason)
-        head = cover(intent)
-        self._certify("before", intent, head, value)
+        head = heads.cover(intent)
+        before = self._certificate("before", intent, head, value)
+        self._record(before, head, heads)
         self._signer.increment_counter(self.index)
-        self._certify("after", intent, head, value + 1)
+        after = self._certificate("after", intent, head, value + 1)
+        self._record(after, head, heads)
 
     def _knows(self, name: bytes, value: int) -> bool:
         """Whether the log has said already that the counter with this Name is at ``value``."""
@@ -149,15 +152,18 @@ class CounterKeeper:
         draft = intent_draft(self.index, value, reason)
         return self._journal.append([draft]).result().first_seq
 
-    def _certify(self, phase: Phase, intent: int, head: HeadRecord, value: int) -> None:
+    def _certificate(self, phase: Phase, intent: int, head: HeadRecord, value: int) -> Certificate:
         signed = self._signer.certify_counter(self.index, head.note.digest())
         self._check(signed.attest, head, value)
-        certificate = Certificate(
+        return Certificate(
             phase, intent, head.note_seq, value, self._public, signed.attest, signed.signature_der
         )
-        commit = self._heads.record_counter(certificate_draft(certificate), value)
+
+    def _record(self, certificate: Certificate, head: HeadRecord, heads: CoveringHeads) -> None:
+        commit = heads.record_counter(certificate_draft(certificate), certificate.value)
         assert self._stated is not None  # noqa: S101  ``go_on`` has set it
-        self._stated = certified(self._stated, value, step_follows=phase == "before")
+        step_follows = certificate.phase == "before"
+        self._stated = certified(self._stated, certificate.value, step_follows=step_follows)
         self._last = LastCertificate(
             self._stated,
             commit.first_seq,

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -20,7 +20,7 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.counter import CounterKeeper
 from swt3_agent.store.counter_records import boot_counter, last_certificate
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
-from swt3_agent.store.journal import Draft, Journal
+from swt3_agent.store.journal import Commit, Draft, Journal
 from tests.support.counter_checker import Checker
 from tests.unit.store.fake_counter import INDEX, CountingTpm, KilledError, public_area
 from tests.unit.store.fake_tpm import LOG_PCR
@@ -38,20 +38,24 @@ class Agent:
     catalogue: Catalogue
     heads: HeadKeeper
     counter: CounterKeeper
-    boot: str
     findings: list[str]
+    meanwhile: Callable[[], object] = lambda: None  # once the head of a step is signed
 
     def step(self, reason: str = "cycle") -> None:
         opened = self.counter.open()
         self.findings += [finding.code for finding in opened.findings]
         self.heads.tell(opened.findings)
         self.counter.go_on(opened)
-        self.counter.step(opened, reason, self._cover)
+        self.counter.step(opened, reason, self)
 
-    def _cover(self, seq: int) -> HeadRecord:
+    def cover(self, seq: int) -> HeadRecord:
         head = self.heads.checkpoint("counter", covering=seq) or self.heads.latest
         assert head is not None
+        self.meanwhile()
         return head
+
+    def record_counter(self, certificate: Draft, value: int) -> Commit:
+        return self.heads.record_counter(certificate, value)
 
 
 class Node:
@@ -78,7 +82,7 @@ class Node:
             journal, catalogue, self.tpm, node_id=NODE, log_id=LOG, boot_id=boot, log_pcr=LOG_PCR
         )
         findings = [*heads.recover()]
-        counter = CounterKeeper(journal, catalogue, self.tpm, heads, INDEX)
+        counter = CounterKeeper(journal, catalogue, self.tpm, INDEX)
         opened = counter.open()
         findings += opened.findings
         codes = [finding.code for finding in findings]
@@ -93,7 +97,7 @@ class Node:
             [Draft(Kind.BOOT, b'{"listener":"agent"}', canonical_json(content))]
         ).result()
         counter.go_on(opened)
-        self.agent = Agent(journal, catalogue, heads, counter, boot, self.findings)
+        self.agent = Agent(journal, catalogue, heads, counter, self.findings)
         self.findings += codes
         return self.agent
 
@@ -258,32 +262,18 @@ def test_a_counter_that_was_deleted_goes_on_and_that_is_said(node: Node) -> None
 
 
 def test_a_step_over_a_head_of_an_earlier_run_of_the_tpm_is_not_recorded(node: Node) -> None:
-    opened = node.agent.counter.open()
-    node.agent.counter.go_on(opened)
-
-    def cover(seq: int) -> HeadRecord:
-        head = node.agent.heads.checkpoint("counter", covering=seq)
-        assert head is not None
-        node.tpm.reset()
-        return head
-
+    node.agent.meanwhile = node.tpm.reset
     with pytest.raises(TpmError) as refused:
-        node.agent.counter.step(opened, "cycle", cover)
+        node.agent.step()
     assert refused.value.code == "TPM_WAS_RESET"
     assert last_certificate(node.agent.journal, node.agent.catalogue) is None
 
 
 def test_a_key_that_changes_within_a_step_certifies_none_of_it(node: Node) -> None:
     node.agent.step("start")
-    opened = node.agent.counter.open()
-
-    def cover(seq: int) -> HeadRecord:
-        head = node.agent._cover(seq)
-        node.tpm.signer = b"\x00\x0b" + b"k" * 32
-        return head
-
+    node.agent.meanwhile = lambda: setattr(node.tpm, "signer", b"\x00\x0b" + b"k" * 32)
     with pytest.raises(TpmError) as refused:
-        node.agent.counter.step(opened, "cycle", cover)
+        node.agent.step()
     assert refused.value.code == "TPM_KEY_CHANGED"
     node.agent.step()
     checked = Checker().read(node.agent.journal)
@@ -292,15 +282,11 @@ def test_a_key_that_changes_within_a_step_certifies_none_of_it(node: Node) -> No
 
 def test_somebody_who_counts_between_certificate_and_step_is_refused(node: Node) -> None:
     node.agent.step("start")
-    opened = node.agent.counter.open()
-
-    def cover(seq: int) -> HeadRecord:
-        node.tpm.increment_counter(INDEX)
-        return node.agent._cover(seq)
-
+    node.agent.meanwhile = lambda: node.tpm.increment_counter(INDEX)
     with pytest.raises(TpmError) as refused:
-        node.agent.counter.step(opened, "cycle", cover)
+        node.agent.step()
     assert refused.value.code == "COUNTER_MOVED"
+    node.agent.meanwhile = lambda: None
     node.agent.step()
     assert node.findings == ["COUNTER_GAP"]
 
