@@ -3,9 +3,10 @@
 from pathlib import Path
 from types import TracebackType
 
-from swt3_agent.errors import UsageError
+from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.protocol.checkpoint import LOG_PCRS
 from swt3_agent.tcg.attest import GENERATED_MAGIC
+from swt3_agent.tcg.pcr import PCR_COUNT
 from swt3_agent.tpm.messages import (
     MAX_BODY,
     MAX_MESSAGE,
@@ -135,13 +136,20 @@ class Tpm:
         """Quote the PCRs, and those in ``also``, over a challenger's nonce of 8 to 31 bytes, taken
         verbatim.
 
-        Raises ``UsageError`` BAD_NONCE for any other length: 32 bytes belong to checkpoints.
+        Raises ``UsageError`` BAD_NONCE for any other length: 32 bytes belong to checkpoints;
+        BAD_PCR for a register that no TPM has.
         """
         if len(nonce) not in NONCE_SIZES:
             raise UsageError(
                 "BAD_NONCE",
                 f"a nonce of {len(nonce)} bytes",
                 remedy="give a nonce of 8 to 31 bytes (16 to 62 hex digits)",
+            )
+        if unknown := sorted(set(also) - set(range(PCR_COUNT))):
+            raise UsageError(
+                "BAD_PCR",
+                f"no PCR {unknown[0]}",
+                remedy=f"name registers from 0 to {PCR_COUNT - 1}",
             )
         return self._supervisor.call(Challenge(bytes(nonce), tuple(also)), ChallengeQuote)
 
@@ -163,6 +171,12 @@ class Tpm:
 
         Raises TpmError TPM_CREDENTIAL where it was made for another TPM, another AK, or damaged.
         """
+        if max(len(credential), len(secret)) > MAX_BODY:
+            raise TpmError(
+                "TPM_CREDENTIAL",
+                f"the TPM does not open a credential of {len(credential) + len(secret)} bytes",
+                remedy="it is damaged: make a new request (`swt3-agent enroll request`)",
+            )
         request = Activate(template, bytes(credential), bytes(secret))
         return self._supervisor.call(request, bytes)
 

@@ -18,6 +18,7 @@ from swt3_agent.daemon.doctor.finding import (
     run_check,
     warning,
 )
+from swt3_agent.daemon.doctor.keys import check_keys, named_key
 from swt3_agent.daemon.doctor.ledger import check_ledger
 from swt3_agent.daemon.doctor.machine import check_clock, check_gpus, check_tpm
 from swt3_agent.daemon.doctor.probe import check_probe
@@ -45,7 +46,8 @@ def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[
             "software", lambda: software.check_loader(software.environment_of(pid), "the agent")
         )
     yield from run_check("state", lambda: places.check_state(config.state_dir))
-    yield from run_check("keys", lambda: places.check_keys(Layout(config.state_dir)))
+    named = b"" if control is not None else _named_key(config)
+    yield from run_check("keys", lambda: check_keys(Layout(config.state_dir), named))
     yield from places.check_groups()
     yield from run_check(
         "intake", lambda: places.check_intake(config.socket, running=control is not None)
@@ -117,6 +119,13 @@ def _counter_shown(control: Path | None) -> dict[str, Any] | None:
         return None
     shown: dict[str, Any] | None = call(control, "status", {}, DAEMON_TIMEOUT_S)["counter"]
     return shown
+
+
+def _named_key(config: Config) -> bytes:
+    try:
+        return named_key(config)
+    except AgentError:  # the check of the agent says why
+        return b""
 
 
 def _holder(config: Config) -> Holder | None:

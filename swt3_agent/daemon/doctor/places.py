@@ -13,9 +13,6 @@ from swt3_agent.daemon.disk import room_at, shortage
 from swt3_agent.daemon.doctor.finding import Finding, failure, good, of_reason, warning
 from swt3_agent.daemon.sockets import RUNTIME_DIRECTORY
 from swt3_agent.relay.intake import CLIENT_GROUP
-from swt3_agent.store.state import Layout
-from swt3_agent.tpm.auth_value import read_auth
-from swt3_agent.tpm.key_files import read_blob
 
 AGENT_USER = "swt3"
 CONNECT_TIMEOUT_S = 2.0
@@ -60,17 +57,6 @@ def _check_room(subject: str, path: Path) -> Iterator[Finding]:
         yield of_reason(subject, lack)
     else:
         yield good(subject, f"{room.free_bytes // 2**20} MiB are free")
-
-
-def check_keys(layout: Layout) -> Iterator[Finding]:
-    """Whether the attestation key at rest can be read. Raises TpmError: one of
-    ``key_faults.KEY_CODES``."""
-    if not layout.keys.exists():
-        return
-    os.scandir(layout.keys).close()  # else what is hidden from us would look absent
-    if read_blob(layout.keys) is not None:
-        found = "with" if read_auth(layout.keys) is not None else "without"
-        yield good("keys", f"there is an attestation key, {found} its authValue")
 
 
 def check_groups(user: str | None = None) -> Iterator[Finding]:

@@ -120,7 +120,8 @@ def test_damaged_credentials_are_refused_and_harm_nothing(open_tpm: OpenTpm, ek:
         (made.id_object[:-1] + bytes([made.id_object[-1] ^ 1]), made.encrypted_secret),
         (made.id_object, made.encrypted_secret[:-1] + bytes([made.encrypted_secret[-1] ^ 1])),
         (made.id_object, b"\x5a" * len(made.encrypted_secret)),
-        (bytes(60_000), made.encrypted_secret),
+        (bytes(16_000), made.encrypted_secret),
+        (bytes(100_000), made.encrypted_secret),
         (made.id_object, bytes(30_000)),
     ]
     for credential, secret in damaged:

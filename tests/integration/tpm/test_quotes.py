@@ -20,13 +20,15 @@ from tests.integration.tpm.conftest import OpenTpm
 from tests.support.software_tpm import tpm2
 
 
-def verified(ak_public: bytes, quote: SignedHead | ChallengeQuote) -> Attest:
+def verified(
+    ak_public: bytes, quote: SignedHead | ChallengeQuote, also: tuple[int, ...] = ()
+) -> Attest:
     key = load_der_public_key(parse_public(ak_public).spki_der())
     assert isinstance(key, ec.EllipticCurvePublicKey)
     key.verify(quote.signature_der, quote.attest, ec.ECDSA(hashes.SHA256()))
     attest = parse_attest(quote.attest)
     assert attest.quote is not None
-    assert attest.quote.selection == sha256_selection(QUOTED_PCRS)
+    assert attest.quote.selection == sha256_selection({*QUOTED_PCRS, *also})
     assert attest.quote.digest == composite_digest(quote.pcrs, attest.quote.selection)
     return attest
 
@@ -87,6 +89,19 @@ def test_a_nonce_of_another_length_is_refused(open_tpm: OpenTpm, size: int) -> N
     with pytest.raises(UsageError) as caught:
         open_tpm().challenge(bytes(size))
     assert caught.value.code == "BAD_NONCE"
+
+
+def test_a_challenge_quotes_further_registers_and_values_that_stood_still(
+    open_tpm: OpenTpm,
+) -> None:
+    tpm = open_tpm()
+    quote = tpm.challenge(b"a nonce!", also=(10, 16))
+    assert verified(tpm.open().ak_public, quote, (10, 16)).extra_data == b"a nonce!"
+    assert set(quote.pcrs) == {*QUOTED_PCRS, 10, 16}
+    for index in (-1, 24, 99):
+        with pytest.raises(UsageError) as caught:
+            tpm.challenge(b"a nonce!", also=(index,))
+        assert caught.value.code == "BAD_PCR"
 
 
 def test_tpm2_checkquote_accepts_the_quote_and_refuses_another_nonce(

@@ -20,11 +20,15 @@ from swt3_agent.config.settings import LedgerSettings, TpmSettings
 from swt3_agent.daemon.disk import Room, shortage
 from swt3_agent.daemon.doctor import places, software
 from swt3_agent.daemon.doctor.finding import Finding, Level, run_check
+from swt3_agent.daemon.doctor.keys import check_keys
 from swt3_agent.daemon.doctor.ledger import check_ledger
 from swt3_agent.daemon.doctor.machine import check_clock, check_tpm, may_use
 from swt3_agent.errors import StateError
 from swt3_agent.store.state import Layout, StateDirectory
+from swt3_agent.tpm.auth_value import create_auth
+from swt3_agent.tpm.key_files import blob_of, write_blob
 from tests.support.software_tpm import short_directory
+from tests.unit.tcg.vectors import AK_TPMT
 
 
 def codes(findings: Iterable[Finding]) -> dict[str, Level]:
@@ -103,8 +107,23 @@ def test_a_damaged_key_fails(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.keys.mkdir()
     (layout.keys / "ak.json").write_text("{")
-    found = run_check("keys", lambda: places.check_keys(layout))
+    found = run_check("keys", lambda: check_keys(layout))
     assert codes(found) == {"TPM_KEY_DAMAGED": Level.FAIL}
+
+
+def test_a_key_that_the_log_names_is_looked_for(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    assert list(run_check("keys", lambda: check_keys(layout, AK_TPMT))) == []  # no state yet
+    layout.keys.mkdir()
+    assert list(run_check("keys", lambda: check_keys(layout))) == []
+    found = run_check("keys", lambda: check_keys(layout, AK_TPMT))
+    assert codes(found) == {"TPM_KEY_GONE": Level.FAIL}
+    write_blob(layout.keys, blob_of(AK_TPMT, b"private", b"template", b"name"))
+    (unseen,) = run_check("keys", lambda: check_keys(layout, AK_TPMT))
+    assert (unseen.level, "must come as the credential" in unseen.detail) == (Level.OK, True)
+    create_auth(layout.keys)
+    (whole,) = run_check("keys", lambda: check_keys(layout, AK_TPMT))
+    assert (whole.level, "with its authValue" in whole.detail) == (Level.OK, True)
 
 
 @pytest.mark.permissions
@@ -112,7 +131,7 @@ def test_what_another_user_keeps_is_no_failure(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.keys.mkdir()
     layout.keys.chmod(0)
-    found = codes(run_check("keys", lambda: places.check_keys(layout)))
+    found = codes(run_check("keys", lambda: check_keys(layout)))
     layout.keys.chmod(0o700)
     assert found == {"NOT_FOR_THIS_USER": Level.WARN}
 
