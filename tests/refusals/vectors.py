@@ -8,11 +8,16 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.refusals import proofs
+from tests.refusals import ek_certificates, enrol_answers, enrol_requests, proofs
 from tests.refusals.case import Case, Maker
 
 DIRECTORY = Path(__file__).parents[1] / "vectors" / "refusals"
-MAKERS: tuple[Maker, ...] = (proofs.cases,)
+MAKERS: tuple[Maker, ...] = (
+    proofs.cases,
+    ek_certificates.cases,
+    enrol_requests.cases,
+    enrol_answers.cases,
+)
 _COMPRESS_FROM = 64 * 1024
 
 

@@ -6,12 +6,14 @@ nothing here uses the code that makes them.
 
 import datetime
 import hmac
+import json
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from hashlib import new as new_hash
 from hashlib import sha256
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.decrepit.ciphers.modes import CFB
@@ -19,7 +21,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import NameOID
 
 from swt3_agent.protocol.enrolment import (
@@ -39,6 +45,7 @@ from swt3_agent.protocol.enrolment import (
 )
 from tests.support.forge import AK, PaperNode, Quote, ak_public, sign, sized
 
+VECTORS = Path(__file__).parents[1] / "vectors"
 NOW = datetime.datetime(2026, 8, 1, tzinfo=datetime.timezone.utc)
 NOW_MS = int(NOW.timestamp() * 1000)
 DAY = datetime.timedelta(days=1)
@@ -139,8 +146,40 @@ class PaperEk:
 def paper_ek(kind: str) -> PaperEk:
     """The same key for the same kind: rsa2048, ecc256, ecc384, or another ecc256 by any name."""
     if kind == "rsa2048":
-        return PaperEk(rsa.generate_private_key(65537, 2048))
-    return PaperEk(ec.generate_private_key(ec.SECP384R1() if kind == "ecc384" else ec.SECP256R1()))
+        known = json.loads((VECTORS / "tcg" / "credentials.json").read_text())["credentials"]
+        pem = next(each["ek_private"] for each in known if each["template"] == kind)
+        key = load_pem_private_key(pem.encode(), None)
+        assert isinstance(key, rsa.RSAPrivateKey)
+        return PaperEk(key)
+    return PaperEk(derived_key(kind, ec.SECP384R1() if kind == "ecc384" else ec.SECP256R1()))
+
+
+def derived_key(
+    name: str,
+    curve: ec.EllipticCurve = ec.SECP256R1(),  # noqa: B008  it has no state
+) -> ec.EllipticCurvePrivateKey:
+    """The same key for the same name, in every run."""
+    return ec.derive_private_key(int.from_bytes(sha256(name.encode()).digest(), "big"), curve)
+
+
+@cache
+def paper_rsa_key() -> rsa.RSAPrivateKey:
+    """The same RSA-2048 key each time. Fit for tests alone: its primes are the first from two
+    known numbers on."""
+    p, q = _prime(b"p"), _prime(b"q")
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    inverse = rsa.rsa_crt_iqmp(p, q)
+    return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), inverse, public).private_key()
+
+
+def _prime(name: bytes) -> int:
+    digests = b"".join(sha256(name + bytes([part])).digest() for part in range(4))
+    number = int.from_bytes(digests, "big") | 3 << 1022 | 1
+    small = (3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37)
+    while not all(number % each for each in small) or pow(2, number - 1, number) != 1:
+        number += 2
+    return number
 
 
 def key_usage(**uses: bool) -> x509.KeyUsage:
@@ -263,6 +302,15 @@ def _builder(
         .not_valid_before(start)
         .not_valid_after(end)
     )
+
+
+def _serial(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+) -> int:
+    """The same for the same certificate, in every run."""
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    digest = sha256(issuer.public_bytes() + subject.public_bytes() + spki).digest()
+    return int.from_bytes(digest[:16], "big") | 1
 
 
 COUNTER_PUBLIC = struct.pack(">IHI", 0x01800053, 0x000B, 0x22040014) + sized(b"") + b"\x00\x08"

@@ -6,8 +6,17 @@ from typing import Any
 
 import pytest
 
+from swt3_agent.errors import FormatError
 from swt3_agent.verify import verify_proof
+from swt3_agent.verify.enrolment import (
+    Policy,
+    accept_answer,
+    issue_challenge,
+    pending_state,
+    read_authorities,
+)
 from tests.refusals.vectors import DIRECTORY, every_case, read, write
+from tests.support.forge import ENROLLER
 
 Judge = Callable[[Mapping[str, bytes], Mapping[str, Any]], tuple[str, int]]
 
@@ -17,7 +26,40 @@ def judge_proof(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple
     return report.code, report.exit_code
 
 
-JUDGES: Mapping[str, Judge] = {"proof": judge_proof}
+def judge_request(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
+    pins = options.get("ek")
+    policy = Policy(
+        read_authorities({"roots.pem": files["roots"]}) if "roots" in files else None,
+        None if pins is None else frozenset(map(bytes.fromhex, pins)),
+    )
+    return refusal(lambda: issue_challenge(files["file"], policy, options["now_ms"]))
+
+
+def judge_answer(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
+    return refusal(
+        lambda: accept_answer(
+            files["file"],
+            pending_state(files["state"]),
+            ENROLLER,
+            name="enroller.example",
+            valid_days=1,
+            now_ms=options["now_ms"],
+            allow_software_tpm=False,
+        )
+    )
+
+
+def refusal(step: Callable[[], object]) -> tuple[str, int]:
+    with pytest.raises(FormatError) as caught:
+        step()
+    return caught.value.code, caught.value.exit_code
+
+
+JUDGES: Mapping[str, Judge] = {
+    "proof": judge_proof,
+    "enrol-request": judge_request,
+    "enrol-answer": judge_answer,
+}
 STORED = read(DIRECTORY)
 
 
