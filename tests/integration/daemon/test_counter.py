@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from swt3_agent.config import Config, load_config
-from swt3_agent.daemon import identity
+from swt3_agent.daemon import back_off, identity
+from swt3_agent.daemon.metrics import registry
 from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.node_counter import step_counter
+from swt3_agent.daemon.node_counter import NodeCounter, step_counter
 from swt3_agent.daemon.views import status_view, stopped_view
 from swt3_agent.errors import TpmError
 from swt3_agent.protocol.record import Kind
@@ -333,3 +335,45 @@ def test_a_node_that_is_told_to_keep_no_counter_keeps_none(
         assert not node.counter.is_due
         assert status_view(node, None)["counter"] is None
         assert node.catalogue.last_of_kind(Kind.COUNTER_INTENT) is None
+
+
+def test_a_step_is_due_at_first_sight_of_the_tpm_and_at_each_interval(
+    swtpm: SoftwareTpm, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(back_off, "FIRST_S", 0.0)
+    clock = [1000.0]
+    swtpm.stop()
+    with Node(settings(room)) as node:
+        counter = NodeCounter(node.heads, lambda: node.config, lambda: clock[0])
+
+        def due() -> bool:
+            return counter.is_due
+
+        assert not due()
+        with start_software_tpm(room / "tpm"):
+            node.checkpoint("cadence")
+            assert due()
+            counter.step("start")
+            assert not due()
+            clock[0] += node.config.intervals.counter - 1
+            assert not due()
+            clock[0] += 1
+            assert due()
+        step_counter(counter, "cycle")
+        assert counter.lack is not None
+        assert counter.has_stepped
+        with start_software_tpm(room / "tpm"):
+            assert due()  # it failed, and is tried again before the interval is over
+            step_counter(counter, "cycle")
+            assert codes(node) == ["TPM_RESET_UNDER_RUNNING_SYSTEM"]
+
+
+def test_counter_and_findings_are_metrics(swtpm: SoftwareTpm, room: Path) -> None:
+    with Node(settings(room)) as node:
+        node.counter.step("start")
+        tpm2(swtpm.tcti, "nvundefine", "-C", "o", INDEX)
+        node.counter.step("cycle")
+        text = generate_latest(registry(node, [])).decode()
+    assert "swt3_counter_value 4.0" in text
+    assert "swt3_counter_timestamp_seconds 1" in text
+    assert 'swt3_findings_total{code="COUNTER_REDEFINED"} 1.0' in text
