@@ -5,6 +5,7 @@ record names it, a head of the old key covers that record, the successor is adop
 between any two leaves a log that tells which step is next.
 """
 
+import logging
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,9 +26,12 @@ from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.journal import Draft, Journal
 from swt3_agent.store.key_history import KeyStep, Signer, key_steps, present_signer
 from swt3_agent.tcg.public import parse_tpmt
+from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.client import Tpm, TpmIdentity
 from swt3_agent.tpm.key_faults import LOST_KEY_CODES
 from swt3_agent.tpm.key_files import remove_earlier
+
+logger = logging.getLogger(__name__)
 
 PROOF_NONCE_SIZE = 16
 SHORTEST_NAME = 8
@@ -169,6 +173,9 @@ class NodeKeys:
         draft = Draft(Kind.KEY, _PROVENANCE, encode_key_record(record))
         seq = self._journal.append([draft]).result().first_seq
         self._catalogue.catch_up()
+        if by is not None:
+            told = fields(Event.KEY_CHANGED, event=event.value, key=record.name.hex(), record=seq)
+            logger.warning("attestation key changed %s", told)
         return seq
 
 

@@ -46,6 +46,11 @@ class Event(Enum):
         "a TPM that was late signs from now on",
         "nothing",
     )
+    KEY_CHANGED = (
+        "4cd1b3a1d76b43a6a85d6ed592d47ccb",
+        "an operator rotated, replaced or retired an attestation key",
+        "nothing if it was you; after `event=replaced` enrol the node again",
+    )
     TPM_CHILD_ENDED = (
         "d650496898676a097a61ece06ab226b7",
         "the TPM's own process ended and is started again",
