@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from swt3_agent.collect.platform import PlatformCollector
 from swt3_agent.collect.quotes import NONCE_SIZE
-from swt3_agent.errors import TpmError
+from swt3_agent.errors import RemoteError, TpmError
 from swt3_agent.protocol.evidence import Evidence, Lack, RootOfTrust, Unavailable
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
@@ -203,3 +203,80 @@ def test_a_node_without_tpm_lacks_one() -> None:
     reading = PlatformCollector(None).collect()
     assert isinstance(reading, Unavailable)
     assert (reading.lack, reading.code) == (Lack.ABSENT, "TPM_ABSENT")
+
+
+@dataclass
+class PaperLogs:
+    """The kernel's logs; ``lack`` is raised instead where there is one."""
+
+    ima: bytes = b""
+    lack: str = ""
+
+    def boot_log(self) -> bytes:
+        return self._given(b"no boot log")
+
+    def ima_log(self, offset: int = 0) -> bytes:
+        return self._given(self.ima[offset:])
+
+    def _given(self, data: bytes) -> bytes:
+        if self.lack:
+            raise RemoteError(self.lack, "what happened", remedy="what to do")
+        return data
+
+
+@dataclass
+class ImaTpm(PaperTpm):
+    """Quotes PCR 10 when it is asked to; ``races`` is how often IMA is in between."""
+
+    races: int = 0
+    asked: list[tuple[int, ...]] = field(default_factory=list)
+
+    def challenge(self, nonce: bytes, *, also: tuple[int, ...] = ()) -> SignedQuote:
+        self.asked.append(also)
+        quoted = {**PCRS, **dict.fromkeys(also, bytes(32))}
+        attest = replace(self.quote, extra=nonce, selection=selection(quoted)).attest(b"", quoted)
+        if also and self.races:
+            self.races -= 1
+            quoted[10] = b"\xaa" * 32
+        return SignedQuote(attest, sign(self.key, attest), quoted, ak_public())
+
+
+def test_pcr_10_is_quoted_where_there_is_a_log_to_replay() -> None:
+    tpm = ImaTpm()
+    reading = PlatformCollector(tpm, PaperLogs()).collect()
+    assert isinstance(reading, Evidence)
+    claims: Any = reading.claims
+    assert tpm.asked == [(10,)]
+    assert (claims["quote"]["pcr_count"], claims["ima_log"]["entries"]) == (13, 0)
+    assert reading.stated == {"ima_log": {"offset": 0, "entries": 0}}
+    assert claims["boot_log"]["code"] == "EVENT_LOG_HEADER"
+    assert reading.attachments["boot-log"] == b"no boot log"
+
+
+@pytest.mark.parametrize(
+    ("code", "lack"), [("LOG_ABSENT", "absent"), ("PROBE_DENIED", "denied"), ("LOG_BUSY", "busy")]
+)
+def test_a_log_that_is_lacking_costs_the_quote_nothing(code: str, lack: str) -> None:
+    tpm = ImaTpm()
+    reading = PlatformCollector(tpm, PaperLogs(lack=code)).collect()
+    assert isinstance(reading, Evidence)
+    claims: Any = reading.claims
+    assert tpm.asked == [()]
+    for log in ("boot_log", "ima_log"):
+        assert (claims[log]["lack"], claims[log]["code"]) == (lack, code)
+    assert reading.attachments.keys() == {"quote"}
+    assert reading.stated == {}
+
+
+def test_a_pcr_10_that_never_stands_still_costs_only_itself() -> None:
+    busy = ImaTpm(races=2)
+    reading = PlatformCollector(busy, PaperLogs()).collect()
+    assert isinstance(reading, Evidence)
+    assert len(busy.asked) == 3
+    busier = ImaTpm(races=100)
+    reading = PlatformCollector(busier, PaperLogs()).collect()
+    assert isinstance(reading, Evidence)
+    claims: Any = reading.claims
+    assert busier.asked[-1] == ()
+    assert (claims["ima_log"]["lack"], claims["ima_log"]["code"]) == ("busy", "IMA_PCR_BUSY")
+    assert "10" not in claims["quote"]["pcrs"]
