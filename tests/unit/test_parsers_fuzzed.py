@@ -1,14 +1,19 @@
 """Whatever bytes a parser is given, it takes them or refuses them: nothing else comes out."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swt3_agent.errors import FormatError
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS, VECTORS
 
 NAMES = sorted(TARGETS)
 EXAMPLES = 60
+FOUND = sorted(path for path in (VECTORS / "fuzz").glob("*/*") if path.is_file())
+"""What once broke a parser, by target."""
 
 
 def feed(target: Target, data: bytes) -> None:
@@ -22,6 +27,11 @@ def feed(target: Target, data: bytes) -> None:
 def test_a_parser_takes_its_seeds(name: str) -> None:
     for seed in TARGETS[name].seeds:
         TARGETS[name].parse(seed)
+
+
+@pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_what_once_broke_a_parser_is_taken_or_refused(path: Path) -> None:
+    feed(TARGETS[path.parent.name], path.read_bytes())
 
 
 @pytest.mark.parametrize("name", NAMES)
