@@ -185,6 +185,8 @@ def test_the_ek_of_one_tpm_vouches_for_no_key_of_another(
     made.write_bytes(canonical({**asked, "ek": another["ek_sha256"]}))
     decode_file(made.read_bytes(), Challenge)
     assert refusal(another_node, made) == "TPM_CREDENTIAL"
+    made.write_bytes(canonical({**asked, "node_id": "00" * 16}))
+    assert refusal(node, made) == "ENROL_OTHER_NODE"
 
 
 KINDS = ("state", "challenge")
