@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from swt3_agent.collect.gpu.collector import GpuCollector
-from swt3_agent.config import Config, Examination
+from swt3_agent.config import NO_TPM, Config, Examination
 from swt3_agent.daemon.collectors import watched_collectors
 from swt3_agent.daemon.control import call
 from swt3_agent.daemon.doctor import places, software
+from swt3_agent.daemon.doctor.baseline import check_baseline
 from swt3_agent.daemon.doctor.counter import check_counter
 from swt3_agent.daemon.doctor.finding import (
     Finding,
@@ -56,6 +57,8 @@ def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[
         user = places.AGENT_USER if os.geteuid() == 0 else None
         yield from run_check("tpm", lambda: check_tpm(config.tpm, user))
     yield from run_check("counter", lambda: check_counter(config, _counter_shown(control)))
+    if config.tpm.tcti != NO_TPM:
+        yield from run_check("baseline", lambda: check_baseline(_told(control, "baseline")))
     yield from run_check("probe", lambda: check_probe(config.probe_socket))
     yield from run_check("gpu", lambda: _check_gpus(config))
     yield from check_clock()
@@ -115,10 +118,16 @@ def _check_gpus(config: Config) -> Iterator[Finding]:
 
 
 def _counter_shown(control: Path | None) -> dict[str, Any] | None:
+    status = _told(control, "status")
+    return None if status is None else status["counter"]
+
+
+def _told(control: Path | None, operation: str) -> dict[str, Any] | None:
+    """The daemon's answer; None where none runs."""
     if control is None:
         return None
-    shown: dict[str, Any] | None = call(control, "status", {}, DAEMON_TIMEOUT_S)["counter"]
-    return shown
+    answer: dict[str, Any] = call(control, operation, {}, DAEMON_TIMEOUT_S)
+    return answer
 
 
 def _named_key(config: Config) -> bytes:
