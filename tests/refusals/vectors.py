@@ -8,7 +8,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from tests.refusals import ek_certificates, enrol_answers, enrol_requests, proofs
+from tests.refusals import (
+    bundles,
+    counters,
+    ek_certificates,
+    enrol_answers,
+    enrol_requests,
+    proofs,
+)
 from tests.refusals.case import Case, Maker
 
 DIRECTORY = Path(__file__).parents[1] / "vectors" / "refusals"
@@ -17,8 +24,10 @@ MAKERS: tuple[Maker, ...] = (
     ek_certificates.cases,
     enrol_requests.cases,
     enrol_answers.cases,
+    bundles.cases,
+    counters.cases,
 )
-_COMPRESS_FROM = 64 * 1024
+_COMPRESS_FROM = 8 * 1024
 
 
 def every_case() -> list[Case]:

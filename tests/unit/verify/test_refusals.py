@@ -1,13 +1,14 @@
 """Every stored file that a verifier must refuse is refused, each with its own code."""
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from swt3_agent.errors import FormatError
-from swt3_agent.verify import verify_proof
+from swt3_agent.verify import verify_bundle, verify_proof
 from swt3_agent.verify.enrolment import (
     Policy,
     accept_answer,
@@ -23,6 +24,11 @@ Judge = Callable[[Mapping[str, bytes], Mapping[str, Any]], tuple[str, int]]
 
 def judge_proof(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
     report = verify_proof(files["file"], trust=files.get("trust"), **options)
+    return report.code, report.exit_code
+
+
+def judge_bundle(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
+    report = verify_bundle(BytesIO(files["file"]), trust=files.get("trust"), **options)
     return report.code, report.exit_code
 
 
@@ -57,6 +63,7 @@ def refusal(step: Callable[[], object]) -> tuple[str, int]:
 
 JUDGES: Mapping[str, Judge] = {
     "proof": judge_proof,
+    "bundle": judge_bundle,
     "enrol-request": judge_request,
     "enrol-answer": judge_answer,
 }
