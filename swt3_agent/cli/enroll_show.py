@@ -24,6 +24,7 @@ from swt3_agent.protocol.enrolment import (
     decode_file,
     file_digest,
 )
+from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.tcg.public import parse_key, parse_tpmt
 from swt3_agent.verify.anchoring import read_trust
 from swt3_agent.verify.enrolment.certificate import CertificateFacts, certificate_facts
@@ -60,7 +61,7 @@ def _format(data: bytes) -> object:
         return None
     try:
         return msgspec.json.decode(data, type=dict[str, object]).get("format")
-    except (msgspec.DecodeError, RecursionError):
+    except MALFORMED:
         raise FormatError(
             "ENROL_FILE",
             "the file is damaged: it begins as JSON and is none",

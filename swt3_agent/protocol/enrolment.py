@@ -19,6 +19,7 @@ from msgspec import Meta
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.note import MAX_NOTE
+from swt3_agent.protocol.strict_json import MALFORMED
 
 REQUEST_FORMAT = "swt3-agent/enrol-request/1"
 CHALLENGE_FORMAT = "swt3-agent/enrol-challenge/1"
@@ -182,7 +183,7 @@ def decode_file(data: bytes, kind: type[File]) -> File:
         )
     try:
         file = msgspec.convert(tree, kind)
-    except (msgspec.ValidationError, ValueError) as error:
+    except MALFORMED as error:
         raise _damaged(wanted, f"a field is wrong: {str(error)[:200]}") from None
     if encode_file(file) != data:
         raise _damaged(wanted, "it is not spelled as the format says")

@@ -13,6 +13,7 @@ from swt3_agent.protocol.enrolment import (
     Digest,
     Milliseconds,
 )
+from swt3_agent.protocol.strict_json import MALFORMED
 
 STATE_FORMAT = "swt3-agent/enrol-state/1"
 USED_FORMAT = "swt3-agent/enrol-used/1"
@@ -76,7 +77,7 @@ def pending_state(data: bytes) -> PendingState:
         raise _damaged("it is too large")
     try:
         state: State = msgspec.json.decode(data, type=State)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise _damaged(str(error)) from None
     if isinstance(state, PendingState):
         return state

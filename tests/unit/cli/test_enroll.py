@@ -260,6 +260,7 @@ def test_what_no_trust_file_can_say_is_a_mistake(desk: Desk, arguments: tuple[st
         lambda data: data[:-9],
         lambda data: b"{" * 500_000,
         lambda data: b"\xff\xfe",
+        lambda data: b'{"format":"\xff"}',
         lambda data: b'{"format":"swt3-agent/enrol-request/1"}',
         lambda data: b"[1]",
     ],

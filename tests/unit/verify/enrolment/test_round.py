@@ -298,8 +298,16 @@ def test_a_state_is_read_back_and_used_once() -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{}", b"[]", b"\xff", b'{"format":"swt3-agent/enrol-state/1"}', b"{" * 400_000],
-    ids=["empty", "object", "list", "no text", "fields lack", "large"],
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"\xff",
+        b'{"format":"\xff"}',
+        b'{"format":"swt3-agent/enrol-state/1"}',
+        b"{" * 400_000,
+    ],
+    ids=["empty", "object", "list", "no text", "no UTF-8", "fields lack", "large"],
 )
 def test_what_is_no_state_is_refused(data: bytes) -> None:
     refused("ENROL_STATE", lambda: pending_state(data))
