@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -13,8 +14,8 @@ from swt3_agent.errors import RemoteError
 from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.verify import BundleReport, enroller_public_key, sign_trust, verify_bundle
-from tests.support.agent import AgentProcess
-from tests.support.anchors import inference_anchor
+from tests.support.agent import AgentProcess, IntakeConnection
+from tests.support.anchors import inference_anchor, submission_of
 
 PATIENCE_S = 60.0
 TPM_TIMEOUT_S = 3.0
@@ -42,12 +43,15 @@ class Victim(AgentProcess):
         settings.chmod(0o600)
         super().__init__(room, tcti, arguments=("--config", str(settings)), **options)
         self.acknowledged: set[str] = set()
+        self._client = str(uuid4())  # another of the same name would be taken for this one
         self._batch = 0
 
     def take(self, count: int = 5) -> int:
         """Hand anchors in, all of which must be acknowledged; the number of the last record."""
         anchors = [inference_anchor() for _ in range(count)]
-        answer = self.submit(self._batch, *anchors)
+        with IntakeConnection(self.intake) as intake:
+            request = submission_of(*anchors, batch=self._batch, client=self._client)
+            answer = intake.ask(request)
         assert answer["accepted"] == count, answer
         self._batch += 1
         self.acknowledged |= {anchor["anchor_fingerprint"] for anchor in anchors}
@@ -120,7 +124,9 @@ class Victim(AgentProcess):
 
     def judged(self, trust: bytes) -> BundleReport:
         """What a stranger makes of the whole log, exported now."""
-        done = self.json("export", str(self.root), "--from", "0")
+        room = self.root / f"export-{uuid4()}"
+        room.mkdir()
+        done = self.json("export", str(room), "--from", "0")
         return verify_bundle(
             io.BytesIO(Path(done["file"]).read_bytes()), trust=trust, allow_software_tpm=True
         )
