@@ -93,7 +93,7 @@ class NodeKeys:
         if signer.ak_public in (b"", identity.ak_public):
             self._settled = signer.successor is None
             return None
-        return self._tpm().adopt_successor()
+        return self._tpm().adopt_successor(signer.ak_public)
 
     def replace(self, reason: str, by: Caller) -> TpmIdentity:
         """Sign with a new key in place of one that is lost, and say so in the log.
@@ -103,7 +103,7 @@ class NodeKeys:
         """
         reason, tpm = checked_reason(reason), self._tpm()
         lost = _why_lost(tpm)
-        identity = tpm.open(replace_ak=True)
+        identity = tpm.make_replacement()
         self._append(
             KeyEvent.REPLACED,
             identity.ak_public,
@@ -112,7 +112,7 @@ class NodeKeys:
             reason=reason,
             by=by,
         )
-        return tpm.adopt_successor()
+        return tpm.adopt_successor(identity.ak_public)
 
     def retire(self, named: str, reason: str, by: Caller) -> KeyStep:
         """Record that an earlier key signs no more, and remove its blob: then it cannot.

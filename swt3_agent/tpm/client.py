@@ -105,15 +105,13 @@ class Tpm:
     ) -> None:
         self.close()
 
-    def open(self, *, replace_ak: bool = False) -> TpmIdentity:
+    def open(self) -> TpmIdentity:
         """Reach the TPM, load the attestation key, or create it where ``keys_dir`` has none and
         none is expected, and prove with a quote that it signs.
 
-        ``replace_ak`` makes a new key and signs with it in place of the one that is lost; it waits
-        in ``keys_dir`` as a successor does, until ``adopt_successor``. The node must be enrolled
-        again. Opening an open handle tells the identity again.
+        Opening an open handle tells the identity again.
         """
-        return self._supervisor.open(replace_ak=replace_ak)
+        return self._supervisor.open()
 
     def read_pcrs(self, indices: tuple[int, ...]) -> dict[int, bytes]:
         """Values of these registers of the SHA-256 bank; more than eight are not read at once."""
@@ -210,12 +208,16 @@ class Tpm:
         """
         return self._supervisor.call(PrepareSuccessor(log_id), Successor)
 
-    def adopt_successor(self) -> TpmIdentity:
-        """Sign with the prepared AK from now on; the old one stays in ``keys_dir`` until retired.
+    def make_replacement(self) -> TpmIdentity:
+        """Make a new AK for one that is lost, which thus cannot certify it. It waits in
+        ``keys_dir`` as a successor does, and signs nothing before it is adopted."""
+        return self._supervisor.make_replacement()
 
-        Raises TpmError TPM_NO_SUCCESSOR where none is prepared.
+    def adopt_successor(self, ak_public: bytes) -> TpmIdentity:
+        """Sign with this AK from now on, which was prepared, or made as a replacement; the log must
+        name it. The old one stays in ``keys_dir`` until it is retired. Doing it again is harmless.
         """
-        return self._supervisor.adopt()
+        return self._supervisor.adopt(bytes(ak_public))
 
     def sign(self, message: bytes) -> bytes:
         """The AK's DER ECDSA signature over SHA-256(message), which the TPM itself hashes: it signs

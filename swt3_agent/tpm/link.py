@@ -4,6 +4,7 @@ One I/O error ruins a connection for good: then it is made anew, and what can be
 harm is repeated once.
 """
 
+import contextlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TypeVar
 
 from tpm2_pytss import ESAPI, ESYS_TR, TSS2_Exception
 
+from swt3_agent.errors import TpmError
 from swt3_agent.tpm import key_faults
 from swt3_agent.tpm.attestation_key import LoadedKey, create_key, load_key
 from swt3_agent.tpm.auth_value import auth_for_new_key, read_auth
@@ -136,7 +138,11 @@ class Link:
         return load_key(esapi, blob, auth)
 
     def _finish_adoption(self) -> None:
-        """The log names a key that still lies beside the one before: a crash came in between."""
-        successor = read_next(self.keys_dir)
-        if successor is not None and successor.key.tpmt == self.ak:
-            install_next(self.keys_dir)
+        """The log names a key that lies beside the one before: now it takes its place.
+
+        It signs from where it is as well, so that a full disk is no reason not to.
+        """
+        with contextlib.suppress(TpmError, OSError):
+            successor = read_next(self.keys_dir)
+            if successor is not None and successor.key.tpmt == self.ak:
+                install_next(self.keys_dir)

@@ -119,7 +119,7 @@ class Successor:
 
 class Open(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """First of all requests. ``expected_ak`` is the TPMT_PUBLIC that must be found (empty: any,
-    and one is created where there is none); ``replace_ak`` retires the key that is there."""
+    and one is created where there is none); ``replace_ak`` has a new one made beside it."""
 
     tcti: str | None
     keys_dir: str
@@ -178,10 +178,6 @@ class PrepareSuccessor(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fie
     log_id: str
 
 
-class AdoptSuccessor(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
-    pass
-
-
 class Sign(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     """One part of a message; ``last`` asks for the signature over all parts since the last one."""
 
@@ -202,7 +198,6 @@ Request: TypeAlias = (
     | CertifyCounter
     | IncrementCounter
     | PrepareSuccessor
-    | AdoptSuccessor
     | Sign
 )
 

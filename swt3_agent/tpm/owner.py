@@ -9,12 +9,11 @@ from tpm2_pytss import TSS2_Exception
 
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.tpm import commands, counter, endorsement, signing, succession
-from swt3_agent.tpm.connection import Properties, explain
+from swt3_agent.tpm.connection import explain
 from swt3_agent.tpm.link import Link
 from swt3_agent.tpm.messages import (
     MAX_MESSAGE,
     Activate,
-    AdoptSuccessor,
     CertifyCounter,
     Challenge,
     ExtendAndQuote,
@@ -42,7 +41,6 @@ class Owner:
     def __init__(self, request: Open) -> None:
         self._link = Link(request.tcti or DEFAULT_TCTI, Path(request.keys_dir), request.expected_ak)
         self._quotes = Quotes(self._link, request.log_pcr, request.quoted_pcrs)
-        self._properties: Properties | None = None
         self._parts = bytearray()
         link, quotes = self._link, self._quotes
         self._operations: Mapping[type, Callable[[Any], object]] = {
@@ -68,7 +66,6 @@ class Owner:
             PrepareSuccessor: lambda it: link.use(
                 lambda live: succession.prepare_successor(live, link.keys_dir, it.log_id)
             ),
-            AdoptSuccessor: self._adopt,
             Sign: self._sign,
         }
 
@@ -91,15 +88,7 @@ class Owner:
 
     def _open(self, request: Open) -> TpmIdentity:
         """Connect, load the key or create it where there is none, and prove that it signs."""
-        self._properties, created = self._link.open(replace_ak=request.replace_ak)
-        return self._proven(self._properties, created)
-
-    def _adopt(self, _: AdoptSuccessor) -> TpmIdentity:
-        succession.adopt_successor(self._link)
-        assert self._properties is not None  # noqa: S101  the first request opened the TPM
-        return self._proven(self._properties, created=False)
-
-    def _proven(self, properties: Properties, created: bool) -> TpmIdentity:
+        properties, created = self._link.open(replace_ak=request.replace_ak)
         self._quotes.quote(secrets.token_bytes(PROOF_NONCE_SIZE))
         return TpmIdentity(
             kind=properties.kind(self._link.tcti),

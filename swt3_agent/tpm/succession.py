@@ -21,11 +21,10 @@ from swt3_agent.tpm.key_files import (
     NextKey,
     blob_of,
     find_blob,
-    install_next,
     read_next,
     write_next,
 )
-from swt3_agent.tpm.link import Link, Live
+from swt3_agent.tpm.link import Live
 from swt3_agent.tpm.messages import SignedAttest, Successor
 
 
@@ -41,21 +40,6 @@ def prepare_successor(live: Live, keys_dir: Path, log_id: str) -> Successor:
         )
         write_next(keys_dir, stored)
     return Successor(stored.key.tpmt, stored.attest, stored.signature)
-
-
-def adopt_successor(link: Link) -> None:
-    """Have the successor sign from now on, and load it."""
-    stored = read_next(link.keys_dir)
-    if stored is None:
-        raise TpmError(
-            "TPM_NO_SUCCESSOR",
-            "no successor of the attestation key is prepared",
-            remedy="rotate the key: `swt3-agent keys rotate --reason WHY`",
-        )
-    install_next(link.keys_dir)
-    if link.ak != stored.key.tpmt:
-        link.ak = stored.key.tpmt
-        link.reconnect()
 
 
 def _create(live: Live, keys_dir: Path) -> KeyBlob:

@@ -12,7 +12,7 @@ import msgspec
 from swt3_agent.errors import TpmError
 from swt3_agent.telemetry import Event, fields
 from swt3_agent.tpm.child import Child
-from swt3_agent.tpm.messages import AdoptSuccessor, Open, Request, TpmIdentity
+from swt3_agent.tpm.messages import Open, Request, TpmIdentity
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,8 @@ class Supervisor:
         self._closed = False
         self._child: Child | None = None
         self._identity: TpmIdentity | None = None
+        # A later child must find the key of the first: one that vanished is not made again.
+        self._expected_ak = request.expected_ak
 
     @property
     def process_id(self) -> int | None:
@@ -38,15 +40,32 @@ class Supervisor:
         child = self._child
         return child.pid if child is not None and child.is_usable else None
 
-    def open(self, *, replace_ak: bool) -> TpmIdentity:
-        """The identity that the first child found, or the one with a new key."""
+    def open(self) -> TpmIdentity:
+        """The identity that the first child found, or the first since a key was adopted."""
         with self._turn() as deadline:
-            if replace_ak:
+            return self._open(deadline)
+
+    def make_replacement(self) -> TpmIdentity:
+        """The identity with a new key, which no child is to sign with until it is adopted."""
+        with self._turn() as deadline:
+            self._end_child()
+            self._refuse_beside_another()
+            self._child = Child()
+            try:
+                return self._child.ask(
+                    msgspec.structs.replace(self._request, expected_ak=b"", replace_ak=True),
+                    TpmIdentity,
+                    deadline,
+                )
+            finally:
                 self._end_child()
-                self._identity = None
-            self._ready_child(deadline, replace_ak=replace_ak)
-            assert self._identity is not None  # noqa: S101  # a ready child has told it
-            return self._identity
+
+    def adopt(self, ak: bytes) -> TpmIdentity:
+        """The identity with this key, which a new child finds, and all later ones."""
+        with self._turn() as deadline:
+            self._end_child()
+            self._identity, self._expected_ak = None, ak
+            return self._open(deadline)
 
     def call(
         self, request: Request, result: type[Result], *, before: Sequence[Request] = ()
@@ -60,13 +79,6 @@ class Supervisor:
             for part in before:
                 child.ask(part, type(None), deadline)
             return child.ask(request, result, deadline)
-
-    def adopt(self) -> TpmIdentity:
-        """Have the prepared key sign from now on, in this child and all later ones."""
-        with self._turn() as deadline:
-            child = self._ready_child(deadline)
-            self._identity = child.ask(AdoptSuccessor(), TpmIdentity, deadline)
-            return self._identity
 
     def close(self) -> None:
         """End the child; whoever waits for a turn is refused."""
@@ -90,33 +102,35 @@ class Supervisor:
         finally:
             self._lock.release()
 
-    def _ready_child(self, deadline: float, *, replace_ak: bool = False) -> Child:
+    def _open(self, deadline: float) -> TpmIdentity:
+        self._ready_child(deadline)
+        assert self._identity is not None  # noqa: S101  # a ready child has told it
+        return self._identity
+
+    def _ready_child(self, deadline: float) -> Child:
         """A child that has opened the TPM: the one that lives, else a new one."""
         if self._child is not None:
             if self._child.is_usable:
                 return self._child
-            self._refuse_beside(self._child)
-            logger.warning(
-                "the TPM's process ended %s", fields(Event.TPM_CHILD_ENDED, pid=self._child.pid)
-            )
+            pid = self._child.pid
+            self._refuse_beside_another()
+            logger.warning("the TPM's process ended %s", fields(Event.TPM_CHILD_ENDED, pid=pid))
         self._child = Child()
-        # A later child must find the key of the first: one that vanished is not made again.
-        expected = self._request.expected_ak
-        if self._identity is not None:
-            expected = self._identity.ak_public
-        request = msgspec.structs.replace(
-            self._request, expected_ak=b"" if replace_ak else expected, replace_ak=replace_ak
-        )
+        request = msgspec.structs.replace(self._request, expected_ak=self._expected_ak)
         try:
             identity = self._child.ask(request, TpmIdentity, deadline)
         except TpmError:
             self._end_child()
             raise
         self._identity = self._identity or identity
+        self._expected_ak = self._identity.ak_public
         return self._child
 
-    def _refuse_beside(self, child: Child) -> None:
+    def _refuse_beside_another(self) -> None:
         """A killed process that the kernel still holds keeps the TPM: no second one beside it."""
+        child = self._child
+        if child is None:
+            return
         if not child.has_ended:
             raise TpmError(
                 "TPM_BUSY",

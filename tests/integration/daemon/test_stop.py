@@ -48,8 +48,8 @@ def test_a_tpm_that_is_lost_while_the_node_opens_does_not_keep_it_from_running(
     tmp_path: Path, software_tpm: SoftwareTpm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class LostOnceOpen(Tpm):
-        def open(self, *, replace_ak: bool = False) -> TpmIdentity:
-            identity = super().open(replace_ak=replace_ak)
+        def open(self) -> TpmIdentity:
+            identity = super().open()
             os.kill(software_tpm.pid, signal.SIGKILL)
             return identity
 

@@ -112,12 +112,13 @@ def test_a_cleared_tpm_makes_no_new_key_unless_told_to(
     tpm2(swtpm.tcti, "clear", "-c", "p")
     tpm = open_tpm()
     assert refusal(tpm).code == "TPM_KEY_CLEARED"
-    new = tpm.open(replace_ak=True)
+    new = tpm.make_replacement()
     assert new.ak_created
     assert new.ak_public != old.ak_public
-    assert tpm.open() == new
-    assert read_next(room / "keys") is not None  # until the log names it
-    assert tpm.adopt_successor().ak_public == new.ak_public
+    assert refusal(tpm).code == "TPM_KEY_CLEARED"  # until the log names it
+    assert read_next(room / "keys") is not None
+    assert tpm.adopt_successor(new.ak_public).ak_public == new.ak_public
+    assert tpm.open().ak_public == new.ak_public
     assert read_next(room / "keys") is None
     assert earlier_path(room / "keys", parse_public(old.ak_public).name()).exists()
 
