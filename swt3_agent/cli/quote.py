@@ -66,7 +66,9 @@ def run(args: argparse.Namespace) -> int:
 def _files(answer: dict[str, Any]) -> dict[str, bytes]:
     """What a challenger gets, by file name."""
     values = {int(index): bytes.fromhex(value) for index, value in answer["pcrs"].items()}
+    followed = {"successions.json": (json.dumps(answer["successions"], indent=2) + "\n").encode()}
     return {
+        **(followed if answer["successions"] else {}),
         "ak.pem": answer["ak_pem"].encode(),
         "ak.pub": base64.b64decode(answer["ak_public"]),
         "quote.msg": base64.b64decode(answer["attest"]),

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
 from swt3_agent.daemon import baseline, control
 from swt3_agent.daemon.airgap import close_export, plan_export
 from swt3_agent.daemon.boot_logs import boot_log, ima_log
@@ -27,7 +29,7 @@ from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.relay.counters import IntakeCounters
-from swt3_agent.store.proofs import build_proof
+from swt3_agent.store.proofs import build_proof, successions_to
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.public import parse_public
 
@@ -129,6 +131,9 @@ def quote(node: Node, nonce: str) -> dict[str, Any]:
     return {
         "ak_pem": public.to_pem(),
         "ak_public": base64.b64encode(answer.ak_public).decode(),
+        "successions": msgspec.to_builtins(
+            successions_to(node.journal, node.catalogue, answer.ak_public)
+        ),
         "ak_name": public.name().hex(),
         "attest": base64.b64encode(answer.attest).decode(),
         "signature": base64.b64encode(answer.signature_tpmt).decode(),

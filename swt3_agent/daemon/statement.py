@@ -14,6 +14,7 @@ from swt3_agent.protocol.dsse import Envelope, EnvelopeSignature, encode_envelop
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.statement import PAYLOAD_TYPE
 from swt3_agent.protocol.stating import DIGESTS_LEAVE_TO, StatedRecord, make_statement
+from swt3_agent.store.proofs import successions_to
 from swt3_agent.tcg.public import parse_public
 
 _PROCEDURE = re.compile(r"AI-[A-Z]+\.[0-9]+")
@@ -70,6 +71,9 @@ def statement(node: Node, record: str) -> dict[str, Any]:
             level=level,
             ak_name=ak_name,
             signer=node.tpm_identity.kind,
+            successions=msgspec.to_builtins(
+                successions_to(node.journal, node.catalogue, node.tpm_identity.ak_public)
+            ),
         )
     )
     signature = node.tpm.sign(pae(PAYLOAD_TYPE, payload))

@@ -26,7 +26,8 @@ class StatedRecord:
 
     ``payload`` is the witness as it lies in the log, ``evidence`` the hex SHA-256 of the raw
     evidence, ``files`` those of the model's files (left out from clearing level 2 on), ``level``
-    the node's clearing level now, ``ak_name`` the hex Name of the signing key.
+    the node's clearing level now, ``ak_name`` the hex Name of the signing key, ``successions`` the
+    rotations that led to it (docs/formats.md, "Proof").
     """
 
     node_id: str
@@ -39,6 +40,7 @@ class StatedRecord:
     level: int
     ak_name: str
     signer: RootOfTrust
+    successions: Sequence[Mapping[str, str]] = ()
 
 
 def make_statement(record: StatedRecord) -> bytes:
@@ -76,11 +78,17 @@ def make_statement(record: StatedRecord) -> bytes:
             ],
             "producer": {
                 "name": f"swt3-agent/{record.node_id}/{record.log_id}",
-                "annotations": {"ak_name": record.ak_name, "signed_by": record.signer.value},
+                "annotations": _signer(record),
             },
         },
     }
     return canonical_json(statement)
+
+
+def _signer(record: StatedRecord) -> dict[str, object]:
+    said: dict[str, object] = {"ak_name": record.ak_name, "signed_by": record.signer.value}
+    followed = [dict(link) for link in record.successions]
+    return said | ({"successions": followed} if followed else {})
 
 
 def _subjects(

@@ -68,7 +68,7 @@ def build_proof(
         quote=quote,
         tenant=tenant,
         previous=previous,
-        successions=() if quote is None else _successions(journal, catalogue, quote.ak_public),
+        successions=() if quote is None else successions_to(journal, catalogue, quote.ak_public),
     )
 
 
@@ -88,10 +88,10 @@ def _previous_head(
     )
 
 
-def _successions(
+def successions_to(
     journal: Journal, catalogue: Catalogue, ak_public: bytes
 ) -> tuple[SuccessionInfo, ...]:
-    """How the key came to sign, where it followed others."""
+    """How this key came to sign, where it followed others. Raises JournalError."""
     steps = [step.record for step in succession_to(key_steps(journal, catalogue), ak_public)]
     return tuple(
         SuccessionInfo(

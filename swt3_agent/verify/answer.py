@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -14,9 +15,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
+from swt3_agent.protocol.bundle_evidence import SuccessionInfo
 
 NEEDED = ("ak.pem", "quote.msg", "quote.sig", "pcrs.json")
-FILES = (*NEEDED, "ak.pub")
+FILES = (*NEEDED, "ak.pub", "successions.json")
 """What is read of an answer; ``pcrs.bin`` holds what ``pcrs.json`` does, for tpm2-tools."""
 MAX_FILE = 64 * 1024
 
@@ -26,8 +28,8 @@ _VALUE = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer: the key, TPMS_ATTEST, TPMT_SIGNATURE, SHA-256 PCR values, and the key's
-    TPMT_PUBLIC where it was given."""
+    """An answer: the key, TPMS_ATTEST, TPMT_SIGNATURE, SHA-256 PCR values, the key's TPMT_PUBLIC
+    where it was given, and the rotations that led to it."""
 
     key: ec.EllipticCurvePublicKey
     spki_der: bytes
@@ -35,13 +37,14 @@ class Answer:
     signature: bytes
     pcrs: Mapping[int, bytes]
     public: bytes | None
+    successions: tuple[SuccessionInfo, ...] = ()
 
 
 def read_answer(files: Mapping[str, bytes]) -> Answer:
     """The answer in ``files``, by name.
 
     Raises FormatError ``CHALLENGE_FILES`` where one is missing or too large, ``CHALLENGE_KEY``,
-    ``CHALLENGE_PCRS``.
+    ``CHALLENGE_PCRS``, ``CHALLENGE_SUCCESSIONS``.
     """
     missing = [name for name in NEEDED if name not in files]
     if missing:
@@ -57,6 +60,7 @@ def read_answer(files: Mapping[str, bytes]) -> Answer:
         signature=files["quote.sig"],
         pcrs=_pcrs(files["pcrs.json"]),
         public=files.get("ak.pub"),
+        successions=_successions(files.get("successions.json", b"[]")),
     )
 
 
@@ -68,6 +72,15 @@ def _key(pem: bytes) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise refusal("CHALLENGE_KEY", "ak.pem holds no key on P-256")
     return key
+
+
+def _successions(text: bytes) -> tuple[SuccessionInfo, ...]:
+    try:
+        return tuple(msgspec.json.decode(text, type=list[SuccessionInfo]))
+    except (msgspec.MsgspecError, RecursionError, ValueError) as error:
+        raise refusal(
+            "CHALLENGE_SUCCESSIONS", f"successions.json cannot be read: {str(error)[:200]}"
+        ) from None
 
 
 def _pcrs(text: bytes) -> dict[int, bytes]:

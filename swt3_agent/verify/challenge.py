@@ -17,12 +17,13 @@ from swt3_agent.protocol.reference import Reference
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
-from swt3_agent.tcg.public import check_ak, parse_public
+from swt3_agent.tcg.public import EccPublic, check_ak, parse_public
 from swt3_agent.tcg.signature import tpmt_to_der
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.answer import Answer, read_answer, refusal
 from swt3_agent.verify.challenge_report import ChallengeReport, limits
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.lineage import keys_from
 from swt3_agent.verify.references import examine_reference
 from swt3_agent.verify.report import Outcome
 from swt3_agent.verify.roots import examine_root, root_of
@@ -38,6 +39,7 @@ class _Examination(Course):
     statement: TrustStatement | None = None
     trusted: str = "nobody"
     reference: Reference | None = None
+    keys: tuple[EccPublic, ...] = ()
 
 
 def verify_challenge(
@@ -167,17 +169,17 @@ def _examine_signer(
         )
         return
     statement = anchoring.read_trust(trust).statement
-    enrolled = parse_public(statement.ak_public)
-    if enrolled.spki_der() != answer.spki_der:
+    keys = keys_from(statement, answer.successions)
+    if keys[-1].spki_der() != answer.spki_der:
         raise refusal("TRUST_AK", "the answer is signed by another key than the enrolled AK")
-    check_ak(enrolled)
+    check_ak(keys[0])
     if statement.log_pcr not in answer.pcrs:
         raise refusal("TRUST_LOG_PCR", f"the quote leaves out the log PCR, {statement.log_pcr}")
     if now_ms is not None:
         anchoring.check_validity(statement, now_ms, "the answer")
     if statement.floors is not None:
         anchoring.check_tpm_floors(statement.floors, attest)
-    examination.statement = statement
+    examination.statement, examination.keys = statement, keys
     examination.trusted = anchoring.describe(trust, statement)
     examination.passed(f"{statement.enroller} vouches for this key as that of {statement.node_id}")
 
@@ -203,4 +205,5 @@ def _report(
         attest=attest if shown else None,
         pcrs=answer.pcrs if shown and answer is not None else None,
         statement=examination.statement,
+        keys=examination.keys,
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from swt3_agent.protocol.reference import Reference
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest
+from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify.report import Verification, printable
 
 
@@ -16,6 +17,7 @@ class ChallengeReport(Verification):
     attest: Attest | None = None
     pcrs: Mapping[int, bytes] | None = None
     statement: TrustStatement | None = None
+    keys: tuple[EccPublic, ...] = ()
 
     def without_content(self) -> "ChallengeReport":
         """Nothing in a false answer is worth showing."""

@@ -7,14 +7,18 @@ can have any statement signed, and the report says so.
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.bundle_evidence import SuccessionInfo
 from swt3_agent.protocol.dsse import decode_envelope, pae, signers
 from swt3_agent.protocol.statement import Statement, parse_statement
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.ecdsa import has_signed
-from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
+from swt3_agent.tcg.public import EccPublic, check_ak
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.lineage import keys_from
 from swt3_agent.verify.report import Outcome, Verification, printable, utc_text
 from swt3_agent.verify.roots import examine_root, root_of
 
@@ -27,6 +31,7 @@ class StatementReport(Verification):
 
     content: Statement | None = None
     statement: TrustStatement | None = None
+    keys: tuple[EccPublic, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """JSON-able form, schema ``swt3-agent/verify/1`` (docs/formats.md, "Statements")."""
@@ -67,6 +72,7 @@ class StatementReport(Verification):
 class _Examination(Course):
     content: Statement | None = None
     statement: TrustStatement | None = None
+    keys: tuple[EccPublic, ...] = ()
     trusted: str = "nobody"
 
 
@@ -101,12 +107,14 @@ def _examine(examination: _Examination, data: bytes, trust: bytes | None) -> Non
         )
         return
     statement = anchoring.read_trust(trust).statement
-    ak = parse_tpmt(statement.ak_public)
+    keys = keys_from(statement, _successions(content))
+    ak = keys[-1]
     message = pae(envelope.payload_type, envelope.payload)
     lines = signers(envelope.signatures, ak.name().hex())
     if not any(_has_signed_well(ak, message, line.signature) for line in lines):
         raise _refusal("DSSE_SIGNATURE", "the enrolled AK signed nothing in this envelope")
-    check_ak(ak)
+    check_ak(keys[0])
+    examination.keys = keys
     examination.passed("the enrolled AK signed the statement")
 
     examination.begin("signer")
@@ -116,6 +124,17 @@ def _examine(examination: _Examination, data: bytes, trust: bytes | None) -> Non
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
     examination.passed(f"{statement.enroller} vouches for this key, node and log")
+
+
+def _successions(content: Statement) -> tuple[SuccessionInfo, ...]:
+    """The rotations that led to the signing key, if the producer tells of any."""
+    try:
+        told = content.predicate["producer"]["annotations"].get("successions", [])
+        return tuple(msgspec.convert(told, list[SuccessionInfo]))
+    except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
+        raise _refusal(
+            "STATEMENT_FORMAT", "not an in-toto statement: its producer is malformed"
+        ) from None
 
 
 def _has_signed_well(ak: EccPublic, message: bytes, signature: bytes) -> bool:
@@ -142,6 +161,7 @@ def _report(
         not_proven=() if content is None else tuple(_limits(examination.statement)),
         content=content,
         statement=examination.statement,
+        keys=examination.keys,
     )
 
 

@@ -19,9 +19,9 @@ def explain(report: Report | BundleReport | ChallengeReport | StatementReport) -
         return _bundle(report)
     held = Verdicts(report.checks)
     if isinstance(report, ChallengeReport):
-        return _anchored(report.statement, held, _challenge(report, held))
+        return _anchored(report.statement, held, _challenge(report, held), report.keys)
     if isinstance(report, StatementReport):
-        return _anchored(report.statement, held, _statement(report, held))
+        return _anchored(report.statement, held, _statement(report, held), report.keys)
     return _anchored(report.statement, held, _proof(report, held), report.keys)
 
 

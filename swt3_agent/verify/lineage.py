@@ -23,9 +23,7 @@ def check_keys(
     them; ``TRUST_LOG_PCR``; ``PARSE_FIELD``, ``SUCCESSION_*``, ``PUBLIC_*`` and ``AK_*`` for a
     succession that is none.
     """
-    enrolled = parse_tpmt(statement.ak_public)
-    links = _after(enrolled, [_link(info) for info in proof.successions])
-    keys = check_successions(enrolled, links, proof.log_id)
+    keys = keys_from(statement, proof.successions)
     if keys[-1].tpmt != quote.ak.tpmt:
         raise refusal(
             "TRUST_AK",
@@ -36,6 +34,18 @@ def check_keys(
         raise refusal("TRUST_AK", "the earlier head is signed by another key than the enrolled AK")
     check_log_pcr(statement, quote)
     return keys
+
+
+def keys_from(
+    statement: TrustStatement, successions: Sequence[SuccessionInfo]
+) -> tuple[EccPublic, ...]:
+    """The enrolled key and those that ``successions`` lead to from it, in order.
+
+    Raises FormatError ``PARSE_FIELD``, ``SUCCESSION_*``, ``PUBLIC_*`` and ``AK_*``.
+    """
+    enrolled = parse_tpmt(statement.ak_public)
+    links = _after(enrolled, [_link(info) for info in successions])
+    return check_successions(enrolled, links, statement.log_id)
 
 
 def _after(enrolled: EccPublic, links: Sequence[SuccessorLink]) -> Sequence[SuccessorLink]:
@@ -51,6 +61,6 @@ def _link(info: SuccessionInfo) -> SuccessorLink:
     except ValueError as error:
         raise FormatError(
             "PARSE_FIELD",
-            f"a succession in the proof is {error}",
-            remedy="fetch the proof again from where it was made, byte for byte",
+            f"a succession of keys is {error}",
+            remedy="fetch the file again from where it was made, byte for byte",
         ) from None

@@ -6,7 +6,6 @@ from hashlib import sha256
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.trust import TrustStatement
-from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.challenge_report import ChallengeReport
 from swt3_agent.verify.memory import Memory, SeenHead, TpmTime, decode_memory
@@ -84,7 +83,7 @@ def _seen(report: Memorable, trust: bytes) -> Seen | None:
         if attest is None:
             return None
         tpm = TpmTime(attest.reset_count, attest.restart_count, attest.clock_ms)
-        return _begun(statement, trust, tpm, (parse_tpmt(statement.ak_public).name().hex(),))
+        return _begun(statement, trust, tpm, _names(report))
     head = _head(report.head)
     if head is None:
         return None
@@ -118,7 +117,7 @@ def _begun(statement: TrustStatement, trust: bytes, tpm: TpmTime, keys: tuple[st
     )
 
 
-def _names(report: Report) -> tuple[str, ...]:
+def _names(report: Report | ChallengeReport) -> tuple[str, ...]:
     return tuple(key.name().hex() for key in report.keys)
 
 

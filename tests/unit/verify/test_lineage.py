@@ -3,15 +3,23 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from swt3_agent.protocol.bundle_evidence import SuccessionInfo
 from swt3_agent.protocol.note import encode_base64
 from swt3_agent.protocol.proof import Proof, decode_proof, encode_proof
+from swt3_agent.protocol.stating import make_statement
 from swt3_agent.protocol.succession import successor_data
 from swt3_agent.tcg.public import parse_tpmt
-from swt3_agent.verify import Outcome, Report, verify_proof
+from swt3_agent.verify import (
+    Outcome,
+    Report,
+    verify_challenge,
+    verify_proof,
+    verify_statement,
+)
 from tests.support import forge
 from tests.support.forge import (
     AK,
@@ -27,6 +35,8 @@ from tests.support.forge import (
     sized,
     trust_file,
 )
+from tests.unit.verify.test_challenge import NONCE, answer
+from tests.unit.verify.test_dsse import RECORD, signed
 
 THIRD_AK = ec.derive_private_key(0x7468_6972, ec.SECP256R1())
 ENROLLED = trust_file()
@@ -127,3 +137,59 @@ def test_a_succession_that_is_none_is_refused(proof: Proof, code: str) -> None:
 
 def test_without_a_trust_file_it_leads_nowhere() -> None:
     assert judge(proof_by(OTHER_AK, link(AK, OTHER_AK)), None).code == "SIGNER_UNANCHORED"
+
+
+# ---- beyond proofs --------------------------------------------------------------------------
+
+
+def answer_by(key: ec.EllipticCurvePrivateKey, *links: SuccessionInfo) -> dict[str, bytes]:
+    return {**answer(key=key), "successions.json": msgspec.json.encode(links)}
+
+
+def test_a_challenge_is_answered_by_a_key_that_followed() -> None:
+    files = answer_by(OTHER_AK, link(AK, OTHER_AK))
+    report = verify_challenge(files, nonce=NONCE, trust=ENROLLED, allow_software_tpm=True)
+    assert report.code == "VERIFIED"
+    assert [key.tpmt for key in report.keys] == [ak_public(AK), ak_public(OTHER_AK)]
+
+
+@pytest.mark.parametrize(
+    ("files", "code"),
+    [
+        (answer_by(OTHER_AK), "TRUST_AK"),
+        (answer_by(THIRD_AK, link(AK, OTHER_AK)), "TRUST_AK"),
+        (answer_by(THIRD_AK, link(OTHER_AK, THIRD_AK)), "SUCCESSION_SIGNATURE"),
+        ({**answer(), "successions.json": b"{}"}, "CHALLENGE_SUCCESSIONS"),
+        ({**answer(), "successions.json": b"[" * 60_000}, "CHALLENGE_SUCCESSIONS"),
+        ({**answer(), "successions.json": b"\xff"}, "CHALLENGE_SUCCESSIONS"),
+    ],
+)
+def test_an_answer_by_a_key_that_did_not_follow_is_refused(
+    files: dict[str, bytes], code: str
+) -> None:
+    report = verify_challenge(files, nonce=NONCE, trust=ENROLLED, allow_software_tpm=True)
+    assert (report.code, report.outcome) == (code, Outcome.FALSE)
+
+
+def stated_by(key: ec.EllipticCurvePrivateKey, *links: SuccessionInfo) -> bytes:
+    told = [msgspec.to_builtins(each) for each in links]
+    return signed(make_statement(replace(RECORD, successions=told)), key=key)
+
+
+def test_a_statement_is_signed_by_a_key_that_followed() -> None:
+    data = stated_by(OTHER_AK, link(AK, OTHER_AK))
+    assert verify_statement(data, trust=ENROLLED, allow_software_tpm=True).code == "VERIFIED"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (stated_by(OTHER_AK), "DSSE_SIGNATURE"),
+        (stated_by(AK, link(AK, OTHER_AK)), "DSSE_SIGNATURE"),
+        (stated_by(OTHER_AK, link(AK, OTHER_AK, extra=bytes(32))), "SUCCESSION_DATA"),
+        (stated_by(OTHER_AK, SuccessionInfo("?", "", "")), "PARSE_FIELD"),
+    ],
+)
+def test_a_statement_of_a_key_that_did_not_follow_is_refused(data: bytes, code: str) -> None:
+    report = verify_statement(data, trust=ENROLLED, allow_software_tpm=True)
+    assert (report.code, report.outcome) == (code, Outcome.FALSE)
