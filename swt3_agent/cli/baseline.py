@@ -18,8 +18,8 @@ EXIT_DIFFERS = 3
 EXIT_NOT_COMPARED = 4
 TIMEOUT_S = 300.0
 STAGED_DAYS = 14
-MAX_FILE = 192 * 1024
-"""Bytes of a file with reference values: it must go through the control socket whole."""
+MAX_FILE = 128 * 1024
+"""Bytes of a file with reference values: with escapes it must go through the control socket."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

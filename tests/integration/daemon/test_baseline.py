@@ -30,7 +30,7 @@ from swt3_agent.tpm.software import start_software_tpm
 from tests.support.agent import AgentProcess
 from tests.support.boot_logs import ima_entry, ima_ng, real_log, real_pcrs
 from tests.support.measured_boot import boot, changed, extend, measured
-from tests.support.probe import accepting, serve_probe, write_log
+from tests.support.probe import accepting, write_log
 from tests.support.software_tpm import start_copy
 
 MACHINE = "rhel8-uefi"
@@ -62,9 +62,13 @@ def boots(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def machine(template: Path, room: Path, log: bytes = LOG, ima: bytes = b"") -> Iterator[str]:
-    """The machine, just booted as ``log`` says; the TCTI of its TPM."""
-    (room / "boot_id").write_text(str(uuid4()))
+def machine(
+    template: Path, room: Path, log: bytes = LOG, ima: bytes = b"", *, booted: bool = True
+) -> Iterator[str]:
+    """The machine, just booted as ``log`` says; the TCTI of its TPM. ``booted`` False: only the
+    TPM was reset, and extended again by who did it."""
+    if booted:
+        (room / "boot_id").write_text(str(uuid4()))
     write_log(room / "kernel", Log.BOOT, log)
     if ima:
         write_log(room / "kernel", Log.IMA, ima)
@@ -88,10 +92,12 @@ def answer(connection: socket.socket, root: Path) -> None:
 
 
 @contextmanager
-def node(template: Path, room: Path, log: bytes = LOG, ima: bytes = b"") -> Iterator[Node]:
+def node(
+    template: Path, room: Path, log: bytes = LOG, ima: bytes = b"", *, booted: bool = True
+) -> Iterator[Node]:
     """A node on that machine, after this boot."""
     with (
-        machine(template, room, log, ima) as tcti,
+        machine(template, room, log, ima, booted=booted) as tcti,
         accepting(room / "probe.sock", lambda connection: answer(connection, room / "kernel")),
         Node(configured(room, tcti)) as running,
     ):
@@ -161,7 +167,7 @@ def refused(call: Callable[[], object]) -> str:
 
 
 def test_the_verbs_beside_a_daemon(template: Path, room: Path) -> None:
-    """The whole way: command line, daemon, probe and TPM."""
+    """The whole way: command line, daemon and TPM."""
     with verbs(template, room) as (cli, read, tcti):
         unknown = cli("attest", "platform")
         assert (unknown.returncode, "NO_REFERENCE" in unknown.stdout) == (0, True)
@@ -188,7 +194,7 @@ def verbs(template: Path, room: Path) -> Iterator[tuple[Any, Any, str]]:
     configuration = ("--config", str(settings(room)))
     with (
         machine(template, room) as tcti,
-        serve_probe(room / "probe.sock", room / "kernel"),
+        accepting(room / "probe.sock", lambda connection: answer(connection, room / "kernel")),
         AgentProcess(room, tcti, arguments=configuration) as agent,
     ):
         yield (
@@ -361,6 +367,16 @@ def test_nothing_is_accepted_of_a_node_that_cannot_be_read(room: Path) -> None:
     with Node(configured(room, "none")) as running:
         assert refused(lambda: accept(running)) == "TPM_ABSENT"
         assert outcome(running) == ("FAIL", ["TPM_ABSENT"])
+
+
+def test_registers_that_were_made_up_after_a_reset_are_neither_passed_nor_accepted(
+    template: Path, room: Path
+) -> None:
+    with node(template, room) as running:
+        accept(running)
+    with node(template, room, booted=False) as running:
+        assert outcome(running) == ("FAIL", ["TPM_RESET_UNDER_RUNNING_SYSTEM"])
+        assert refused(lambda: accept(running)) == "TPM_RESET_UNDER_RUNNING_SYSTEM"
 
 
 def test_a_required_value_that_cannot_be_read_fails(template: Path, room: Path) -> None:
