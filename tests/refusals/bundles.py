@@ -203,6 +203,12 @@ def _boots() -> Iterator[Case]:
         yield _reading(name, threat, code, **change)
     yield _reading("reset", "a quote of another run", "BOOT_QUOTE_RESET", resets=6)
     yield _reading("values", "a quote of another state", "BOOT_QUOTE_VALUES", pcr=7)
+    yield _reading(
+        "own-key",
+        "a quote by a key of root's own, which the manifest names",
+        "BOOT_QUOTE_KEY",
+        own_key=True,
+    )
     yield _reading("unnamed", "a reading is kept back", "BOOT_READINGS", named=False)
 
 
@@ -214,6 +220,7 @@ def _reading(
     resets: int = 7,
     pcr: int | None = None,
     named: bool = True,
+    own_key: bool = False,
     **content: Any,
 ) -> Case:
     log = begun()
@@ -222,8 +229,10 @@ def _reading(
     if pcr is not None:
         log.pcrs[pcr] = RESET
     log.resets = resets
+    enrolled, log.key = log.key, OTHER_AK if own_key else log.key
     seq = log.read_platform(**content)
-    log.pcrs, log.resets = true, 7
+    log.pcrs, log.resets, log.key = true, 7, enrolled
+    log.keys = [log.key, OTHER_AK] if own_key else []
     log.head()
     boots = [BootInfo(log.boot, [seq], [seq] if "ima-log" in content else [])] if named else []
     files = {"file": log.bundle(boots=boots), "trust": trust_in()}

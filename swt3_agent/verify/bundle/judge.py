@@ -9,7 +9,6 @@ from hashlib import sha256
 from typing import BinaryIO
 
 from swt3_agent.errors import FormatError
-from swt3_agent.protocol.boot_state import whole_values
 from swt3_agent.protocol.bundle import (
     MANIFEST,
     PROOF,
@@ -25,17 +24,14 @@ from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import Floors, TrustStatement
-from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of, refusal
-from swt3_agent.verify.bundle.boot_state import judge_boots
 from swt3_agent.verify.bundle.closing import examine_closing
 from swt3_agent.verify.bundle.contents import (
     Contents,
     Progress,
     examine_records,
     examine_tree,
-    reaches,
 )
 from swt3_agent.verify.bundle.earlier_records import earlier_records
 from swt3_agent.verify.bundle.examination import Examination
@@ -43,27 +39,12 @@ from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.limits import limits
 from swt3_agent.verify.bundle.report import BundleReport
-from swt3_agent.verify.references import examine_reference
+from swt3_agent.verify.bundle.standing import examine_boots, examine_counter, examine_signers
 from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
 SizesOf = Callable[[str, str], Collection[int]]
 """Sizes of the log of this node id and log id."""
-
-_DOUBTS = {
-    "CLOCK_BACKDATED": "ask the operator when and why the node's clock was put back; what the heads"
-    " on both sides say of the time contradicts each other",
-    "COUNTER_NOT_STEPPED": "export a range that reaches to the next step of the counter; if there"
-    " is none, ask why the TPM's counter could not be used in that boot",
-    "COUNTER_REDEFINED": "ask who deleted the NV index; have the node enrolled again, so that the"
-    " trust file's floor covers the new one",
-    "COUNTER_START": "give the bundle that ends where this one begins, or a trust file whose floor"
-    " covers the first certificate",
-    "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value, or"
-    " export the range anew with the size in the trust file's floor in it",
-    "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
-    " does not know",
-}
 
 
 def verify_bundle(
@@ -96,8 +77,8 @@ def verify_bundle(
         statement = None if trust is None else anchoring.read_trust(trust).statement
         head = parse_signed_note(_note_of(proof))
         _examine_contents(examination, archive, manifest, head, statement, progress)
-        _examine_signers(examination, manifest, statement)
-        _examine_boots(examination, archive, manifest, reference)
+        examine_signers(examination, manifest, statement)
+        examine_boots(examination, archive, manifest, statement, reference)
     except FormatError as error:
         return _report(examination, examination.failed(error), error)
     if examination.doubts:
@@ -166,24 +147,11 @@ def _examine_contents(
         raise refusal("HEAD_LAST", "the chain of heads does not end in the closing head")
     examination.passed(f"{chain.count} heads follow each other, {chain.signed} of them quoted")
 
-    examination.begin("counter")
-    history.finish()
-    _say_counter(examination, history)
+    examine_counter(examination, history)
 
     floors = None if statement is None else statement.floors
     _examine_tree(examination, archive, manifest, portions, chain, tail, closing, floors)
     examination.contents, examination.history = contents, history
-
-
-def _say_counter(examination: Examination, history: History) -> None:
-    counter = history.counter
-    if counter.last is None:
-        examination.not_applicable("no certificate of a counter: every head says ctr=0")
-        return
-    examination.passed(
-        f"{counter.steps} steps follow each other without a gap, to {counter.value}, each certified"
-        " before and after over a quoted head"
-    )
 
 
 def _boot_heads(archive: Archive, member: Member) -> bytes:
@@ -242,52 +210,6 @@ def _examine_tree(
         f"the leaves give the roots of {compared} heads; the range begins at root {before.hex()}"
         f" over {manifest.first} records and ends at {manifest.root}"
     )
-
-
-def _examine_signers(
-    examination: Examination, manifest: Manifest, statement: TrustStatement | None
-) -> None:
-    """Heads of the range are the enrolled key's, and their chain begins where it must."""
-    examination.begin("signers")
-    history = examination.history
-    assert history is not None  # noqa: S101  set before
-    floor = 0  # of what the enroller saw, and this bundle goes on from
-    if statement is not None and history.chain.signed:
-        history.chain.signers.check_enrolled(parse_tpmt(statement.ak_public))
-        if reaches(statement.floors, manifest):
-            floor = statement.floors.size
-        examination.passed("every signed head is the enrolled key's")
-    else:
-        examination.not_applicable("nobody vouches for a key, or no head is signed")
-    for found in history.irregularities:
-        if found.decides and (not found.size or found.size > floor):
-            examination.doubt(found.code, found.detail, _DOUBTS[found.code])
-
-
-def _examine_boots(
-    examination: Examination, archive: Archive, manifest: Manifest, reference: bytes | None
-) -> None:
-    """Quotes and logs of each boot hold, and show what the reader accepts."""
-    examination.begin("boots")
-    history = examination.history
-    assert history is not None  # noqa: S101  set before
-    keys = history.chain.signers.keys
-    examination.boots = judge_boots(archive, manifest, history.boots, keys)
-    quotes = sum(boot.quotes for boot in examination.boots)
-    logs = sum(boot.log is not None for boot in examination.boots)
-    if quotes:
-        examination.passed(f"{quotes} quotes of {len(examination.boots)} boots hold, {logs} logs")
-    else:
-        examination.not_applicable("no boot has a quote of its platform here")
-    if reference is None or not examination.boots:
-        examine_reference(examination, reference, {}, None)
-        return
-    for boot in examination.boots:
-        log, values = boot.log, None
-        if log is not None:
-            values = whole_values(log.values, boot.pcrs, log.matched, log.differing)
-        examine_reference(examination, reference, boot.pcrs, values)
-    examination.reference = True
 
 
 def _report(examination: Examination, outcome: Outcome, error: FormatError | None) -> BundleReport:

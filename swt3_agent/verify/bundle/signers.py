@@ -60,7 +60,12 @@ class Signers:
         return signers
 
     def state(self, seq: int, public: bytes) -> None:
-        """Record ``seq`` says that this key (TPMT_PUBLIC) signs from then on."""
+        """Record ``seq`` says that this key (TPMT_PUBLIC) signs from then on.
+
+        Raises FormatError ``HEAD_KEY`` where it has signed a head before.
+        """
+        if any(self.keys[place].tpmt == public for place in self.used):
+            raise refusal("HEAD_KEY", f"a key signed before record {seq}, which names it first")
         self._stated[public] = seq
 
     def retire(self, name: bytes) -> None:
@@ -73,6 +78,7 @@ class Signers:
         Raises FormatError ``NOTE_KEY_ID`` where it is none of them; ``HEAD_KEY`` where a key signs
         after its successor, after its retirement, or before a head of its predecessor covers the
         record that names it. ``follows``: the head is of the chain, and not looked up beside it.
+        Either way the key must be vouched for in the end.
         """
         place = next(
             (
@@ -88,7 +94,7 @@ class Signers:
         if follows:
             self._check_turn(place, key, head)
             self._place, self._covered = place, head.note.size
-            self.used.add(place)
+        self.used.add(place)
         return key
 
     def _check_turn(self, place: int, key: EccPublic, head: SignedNote) -> None:
@@ -110,14 +116,24 @@ class Signers:
 
         Raises FormatError ``TRUST_AK``.
         """
-        for place in self.used:
-            at = place
-            while self.keys[at].tpmt != enrolled.tpmt:
-                if at not in self.linked:
-                    raise FormatError(
-                        "TRUST_AK",
-                        "a head is signed by another key than the enrolled AK, which did not"
-                        " vouch for it",
-                        remedy="ask the enroller which node and key the trust file is for",
-                    )
-                at -= 1
+        if not self.used <= self._led_to(enrolled):
+            raise FormatError(
+                "TRUST_AK",
+                "a head is signed by another key than the enrolled AK, which did not vouch for it",
+                remedy="ask the enroller which node and key the trust file is for",
+            )
+
+    def vouched(self, enrolled: EccPublic | None) -> list[EccPublic]:
+        """The keys whose quotes count: those that ``enrolled`` led to; where nobody is enrolled,
+        those that signed heads."""
+        places = self.used if enrolled is None else self._led_to(enrolled)
+        return [self.keys[place] for place in sorted(places)]
+
+    def _led_to(self, enrolled: EccPublic) -> set[int]:
+        """Places of ``enrolled`` and of the keys that followed it, each by its predecessor's
+        word."""
+        places: set[int] = set()
+        for place, key in enumerate(self.keys):
+            if key.tpmt == enrolled.tpmt or (place in self.linked and place - 1 in places):
+                places.add(place)
+        return places
