@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.verify import references, remembering
-from swt3_agent.verify.bundle import judge
+from swt3_agent.verify.bundle import standing
 from swt3_agent.verify.course import UNREADABLE
 from tests.support.codes import closure, codes, doubts, reader_codes
 
@@ -79,7 +79,7 @@ def test_the_table_tells_a_doubt_from_a_failure() -> None:
         *UNREADABLE,
         *remembering._DOUBTS,
         *references._LACKING,
-        *judge._DOUBTS,
+        *standing._DOUBTS,
     }
     assert {
         code for code, (outcome, _, _) in TABLE.items() if "undecided, 4" in outcome
