@@ -46,6 +46,7 @@ def test_registers_names_and_days_are_read_as_they_are_written() -> None:
         ["accept", "--reason", "x", "--except", "Boot Files"],
         ["accept", "--reason", "x", "--days", "0"],
         ["accept", "--reason", "x", "--days", "1000"],
+        ["accept", "--reason", "x", "--file", "reference.json", "--pcrs", "3"],
     ],
 )
 def test_what_cannot_be_meant_is_refused(
