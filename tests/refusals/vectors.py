@@ -10,11 +10,16 @@ from typing import Any
 
 from tests.refusals import (
     bundles,
+    challenges,
     counters,
     ek_certificates,
     enrol_answers,
     enrol_requests,
+    logs,
+    memory,
     proofs,
+    statements,
+    successions,
 )
 from tests.refusals.case import Case, Maker
 
@@ -26,6 +31,11 @@ MAKERS: tuple[Maker, ...] = (
     enrol_answers.cases,
     bundles.cases,
     counters.cases,
+    successions.cases,
+    challenges.cases,
+    statements.cases,
+    memory.cases,
+    logs.cases,
 )
 _COMPRESS_FROM = 8 * 1024
 

@@ -16,6 +16,7 @@ from swt3_agent.verify.enrolment import (
     pending_state,
     read_authorities,
 )
+from tests.refusals import judges
 from tests.refusals.vectors import DIRECTORY, every_case, read, write
 from tests.support.forge import ENROLLER
 
@@ -24,7 +25,7 @@ Judge = Callable[[Mapping[str, bytes], Mapping[str, Any]], tuple[str, int]]
 
 def judge_proof(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
     report = verify_proof(files["file"], trust=files.get("trust"), **options)
-    return report.code, report.exit_code
+    return judges.remembered(report, files)
 
 
 def judge_bundle(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
@@ -66,6 +67,10 @@ JUDGES: Mapping[str, Judge] = {
     "bundle": judge_bundle,
     "enrol-request": judge_request,
     "enrol-answer": judge_answer,
+    "challenge": judges.judge_challenge,
+    "statement": judges.judge_statement,
+    "boot-log": judges.judge_boot_log,
+    "ima-log": judges.judge_ima_log,
 }
 STORED = read(DIRECTORY)
 

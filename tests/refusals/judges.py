@@ -1,0 +1,72 @@
+"""Judges of what is no proof, bundle or enrolment: files and options to a code and an exit code."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from swt3_agent.errors import FormatError
+from swt3_agent.tcg.event_log import parse_event_log
+from swt3_agent.tcg.ima_log import check_boot_aggregates, parse_ima_log, replay
+from swt3_agent.tcg.measured_boot import measured_values
+from swt3_agent.verify import ChallengeReport, Report, verify_challenge, verify_statement
+from swt3_agent.verify.course import Course
+from swt3_agent.verify.references import examine_reference
+from swt3_agent.verify.remembering import remember
+from swt3_agent.verify.report import Outcome
+
+Files = Mapping[str, bytes]
+Options = Mapping[str, Any]
+
+
+def remembered(report: Report | ChallengeReport, files: Files) -> tuple[str, int]:
+    """What ``report`` comes to for a reader who remembers."""
+    if "memory" in files:
+        held, _ = remember(report, files["memory"], files["trust"])
+        return held.code, held.exit_code
+    return report.code, report.exit_code
+
+
+def judge_challenge(files: Files, options: Options) -> tuple[str, int]:
+    nonce = options["nonce"]
+    report = verify_challenge(
+        files,
+        nonce=None if nonce is None else bytes.fromhex(nonce),
+        trust=files.get("trust"),
+        reference=files.get("reference"),
+        allow_software_tpm=options["allow_software_tpm"],
+        now_ms=options["now_ms"],
+    )
+    return remembered(report, files)
+
+
+def judge_statement(files: Files, options: Options) -> tuple[str, int]:
+    report = verify_statement(files["file"], trust=files.get("trust"), **options)
+    return report.code, report.exit_code
+
+
+def judge_boot_log(files: Files, options: Options) -> tuple[str, int]:
+    """Replay against the quoted registers; what these vouch for against the reference."""
+    course = Course()
+    pcrs = _registers(options)
+    try:
+        values = None
+        if "file" in files:
+            values = measured_values(parse_event_log(files["file"]), pcrs).values
+        examine_reference(course, files.get("reference"), pcrs, values)
+    except FormatError as error:
+        return error.code, course.failed(error).exit_code
+    return course.doubts[0].code, Outcome.UNDECIDED.exit_code
+
+
+def judge_ima_log(files: Files, options: Options) -> tuple[str, int]:
+    course = Course()
+    try:
+        replayed = replay(parse_ima_log(files["file"]))
+        if "pcrs" in options:
+            check_boot_aggregates(replayed.aggregates, _registers(options))
+    except FormatError as error:
+        return error.code, course.failed(error).exit_code
+    return "VERIFIED", 0
+
+
+def _registers(options: Options) -> dict[int, bytes]:
+    return {int(index): bytes.fromhex(value) for index, value in options["pcrs"].items()}
