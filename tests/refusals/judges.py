@@ -1,14 +1,21 @@
 """Judges of what is no proof, bundle or enrolment: files and options to a code and an exit code."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from swt3_agent.errors import FormatError
+from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.event_log import parse_event_log
 from swt3_agent.tcg.ima_log import check_boot_aggregates, parse_ima_log, replay
 from swt3_agent.tcg.measured_boot import measured_values
+from swt3_agent.tcg.nv_public import check_counter, parse_nv_public
+from swt3_agent.tcg.public import parse_key
+from swt3_agent.tcg.signature import der_to_tpmt, tpmt_to_der
 from swt3_agent.verify import ChallengeReport, Report, verify_challenge, verify_statement
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.enrolment import renew
 from swt3_agent.verify.references import examine_reference
 from swt3_agent.verify.remembering import remember
 from swt3_agent.verify.report import Outcome
@@ -70,3 +77,32 @@ def judge_ima_log(files: Files, options: Options) -> tuple[str, int]:
 
 def _registers(options: Options) -> dict[int, bytes]:
     return {int(index): bytes.fromhex(value) for index, value in options["pcrs"].items()}
+
+
+def judge_renewal(files: Files, options: Options) -> tuple[str, int]:
+    """An enroller writes a trust file again."""
+    key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(options["key"]))
+    try:
+        renew(files["file"], key, valid_days=1, now_ms=options["now_ms"])
+    except FormatError as error:
+        return error.code, error.exit_code
+    return "VERIFIED", 0
+
+
+def judge_structure(files: Files, options: Options) -> tuple[str, int]:
+    """One TPM structure by itself, by its kind."""
+    course = Course()
+    try:
+        _PARSERS[options["kind"]](files["file"])
+    except FormatError as error:
+        return error.code, course.failed(error).exit_code
+    return "VERIFIED", 0
+
+
+_PARSERS: Mapping[str, Callable[[bytes], object]] = {
+    "attest": parse_attest,
+    "public": parse_key,
+    "nv-public": lambda data: check_counter(parse_nv_public(data)),
+    "signature": tpmt_to_der,
+    "signature-der": der_to_tpmt,
+}

@@ -14,11 +14,13 @@ from tests.refusals import (
     counters,
     ek_certificates,
     enrol_answers,
+    enrol_files,
     enrol_requests,
     logs,
     memory,
     proofs,
     statements,
+    structures,
     successions,
 )
 from tests.refusals.case import Case, Maker
@@ -36,6 +38,8 @@ MAKERS: tuple[Maker, ...] = (
     statements.cases,
     memory.cases,
     logs.cases,
+    structures.cases,
+    enrol_files.cases,
 )
 _COMPRESS_FROM = 8 * 1024
 

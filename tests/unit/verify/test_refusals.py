@@ -35,11 +35,15 @@ def judge_bundle(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tupl
 
 def judge_request(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
     pins = options.get("ek")
-    policy = Policy(
-        read_authorities({"roots.pem": files["roots"]}) if "roots" in files else None,
-        None if pins is None else frozenset(map(bytes.fromhex, pins)),
-    )
-    return refusal(lambda: issue_challenge(files["file"], policy, options["now_ms"]))
+
+    def challenge() -> object:
+        policy = Policy(
+            read_authorities({"roots.pem": files["roots"]}) if "roots" in files else None,
+            None if pins is None else frozenset(map(bytes.fromhex, pins)),
+        )
+        return issue_challenge(files["file"], policy, options["now_ms"])
+
+    return refusal(challenge)
 
 
 def judge_answer(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
@@ -71,6 +75,8 @@ JUDGES: Mapping[str, Judge] = {
     "statement": judges.judge_statement,
     "boot-log": judges.judge_boot_log,
     "ima-log": judges.judge_ima_log,
+    "enrol-renew": judges.judge_renewal,
+    "structure": judges.judge_structure,
 }
 STORED = read(DIRECTORY)
 
