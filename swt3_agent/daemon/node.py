@@ -41,7 +41,7 @@ from swt3_agent.store.custody.opening import open_custody
 from swt3_agent.store.days import DayTrees
 from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
-from swt3_agent.store.head_chain import tpm_was_reset
+from swt3_agent.store.head_chain import boot_without_reset, tpm_was_reset
 from swt3_agent.store.heads import HeadRecord
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.key_history import present_signer
@@ -199,10 +199,14 @@ class Node:
         return self.baselines.accepted(PLATFORM, time.time_ns() // 1_000_000)
 
     def _boot_faults(self) -> tuple[Reason, ...]:
-        """Why the TPM's registers do not tell of this boot, where heads have shown that."""
-        reset = tpm_was_reset()
-        found = {finding.code for finding in self.findings} | self.earlier_findings.keys()
-        return (reset,) if reset.code in found else ()
+        """Why the TPM's registers do not tell of this boot, where start or heads have shown that.
+
+        By the counts: ``findings`` keeps only the newest, and others could push these out.
+        """
+        found = self.finding_counts.keys() | self.earlier_findings.keys()
+        return tuple(
+            fault for fault in (tpm_was_reset(), boot_without_reset()) if fault.code in found
+        )
 
     def _note(self, findings: Iterable[Reason]) -> None:
         for finding in findings:

@@ -377,6 +377,28 @@ def test_registers_that_were_made_up_after_a_reset_are_neither_passed_nor_accept
         assert refused(lambda: accept(running)) == "TPM_RESET_UNDER_RUNNING_SYSTEM"
 
 
+def test_a_kernel_that_another_one_started_is_neither_passed_nor_accepted(
+    template: Path, room: Path
+) -> None:
+    """kexec: the registers still show the accepted boot, and tell nothing of what runs."""
+    with (
+        machine(template, room) as tcti,
+        accepting(room / "probe.sock", lambda connection: answer(connection, room / "kernel")),
+    ):
+        with Node(configured(room, tcti)) as running:
+            accept(running)
+            assert outcome(running) == ("PASS", [])
+        (room / "boot_id").write_text(str(uuid4()))
+        for _ in range(2):  # a restart does not wash it off
+            with Node(configured(room, tcti)) as running:
+                assert outcome(running) == ("FAIL", ["BOOT_WITHOUT_TPM_RESET"])
+                assert refused(lambda: accept(running)) == "BOOT_WITHOUT_TPM_RESET"
+                running.findings.clear()  # as many others would push it out
+                assert outcome(running) == ("FAIL", ["BOOT_WITHOUT_TPM_RESET"])
+    with node(template, room) as running:
+        assert outcome(running) == ("PASS", [])
+
+
 def test_a_required_value_that_cannot_be_read_fails(template: Path, room: Path) -> None:
     with node(template, room) as running:
         accept(running)
