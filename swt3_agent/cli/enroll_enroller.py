@@ -45,7 +45,7 @@ def challenge(args: argparse.Namespace) -> int:
     )
     data = read_at_most(args.file, MAX_ENROLMENT_FILE)
     issued = issue_challenge(data, policy, _now_ms())
-    write_new(args.state, encode_state(issued.state), PRIVATE)
+    write_new(args.state, encode_state(issued.state), PRIVATE, allow_special=False)
     try:
         write_new(args.output, issued.challenge)
     except BaseException:
@@ -58,7 +58,8 @@ def challenge(args: argparse.Namespace) -> int:
 
 def accept(args: argparse.Namespace) -> int:
     """Write the trust file, if the answer shows that the AK lives in the TPM of the EK."""
-    state = pending_state(read_at_most(args.state, MAX_STATE))
+    pending = read_at_most(args.state, MAX_STATE)
+    state = pending_state(pending)
     warn_if_open(args.state)
     answer = read_at_most(args.file, MAX_ENROLMENT_FILE)
     now_ms = _now_ms()
@@ -72,7 +73,7 @@ def accept(args: argparse.Namespace) -> int:
         allow_software_tpm=args.allow_software_tpm,
     )
     used = UsedState(challenge=state.challenge, answer=file_digest(answer), used_ms=now_ms)
-    with using_up(args.state, lambda: encode_state(used)):
+    with using_up(args.state, pending, lambda: encode_state(used)):
         write_new(args.output, accepted.trust)
     facts = {"file": str(args.output), **trust_facts(accepted.statement)}
     tell(args.json, "accept", facts, _accept_lines(args, accepted))

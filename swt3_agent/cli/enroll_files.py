@@ -52,22 +52,19 @@ def warn_if_open(path: Path) -> None:
 
 
 @contextmanager
-def using_up(path: Path, used: Callable[[], bytes]) -> Iterator[None]:
+def using_up(path: Path, pending: bytes, used: Callable[[], bytes]) -> Iterator[None]:
     """Use the state at ``path`` once: of several who try at a time one goes on, and where he fails
     it is as it was.
 
-    ``used`` gives what stands at ``path`` afterwards. Raises FormatError ``ACTIVATION_REUSED``.
+    ``pending`` is what he read there, and ``used`` gives what stands there afterwards. Raises
+    FormatError ``ACTIVATION_REUSED``.
     """
     path = path.resolve()
     claimed = path.with_name(f".{path.name[:200]}.claimed")
     try:
         path.rename(claimed)  # of two only one finds it
     except FileNotFoundError:
-        raise FormatError(
-            "ACTIVATION_REUSED",
-            f"{path} is being used, or was used, by another `enroll accept`",
-            remedy="make a new challenge: `swt3-agent enroll challenge`",
-        ) from None
+        raise _reused(path) from None
     except OSError as error:
         raise UsageError(
             "STATE_UNWRITABLE",
@@ -75,12 +72,27 @@ def using_up(path: Path, used: Callable[[], bytes]) -> Iterator[None]:
             remedy="keep it in a directory of yours that can be written to",
         ) from error
     try:
+        _check_unchanged(claimed, pending, path)
         yield
     except BaseException:
         claimed.rename(path)
         raise
-    write_whole(path, used(), PRIVATE)
-    claimed.unlink()
+    write_whole(claimed, used(), PRIVATE)
+    claimed.rename(path)
+
+
+def _check_unchanged(claimed: Path, pending: bytes, path: Path) -> None:
+    """Another may have been through since it was read."""
+    if read_bounded(claimed, len(pending)) != pending:
+        raise _reused(path)
+
+
+def _reused(path: Path) -> FormatError:
+    return FormatError(
+        "ACTIVATION_REUSED",
+        f"{path} is being used, or was used, by another `enroll accept`",
+        remedy="make a new challenge: `swt3-agent enroll challenge`",
+    )
 
 
 def read_digests(values: list[str]) -> frozenset[bytes]:

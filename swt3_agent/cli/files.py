@@ -61,14 +61,16 @@ def write_whole(path: Path, data: bytes, mode: int = _ANY_MODE) -> None:
         raise _unwritable(path, reason) from error
 
 
-def write_new(path: Path, data: bytes, mode: int = _ANY_MODE) -> None:
+def write_new(
+    path: Path, data: bytes, mode: int = _ANY_MODE, *, allow_special: bool = True
+) -> None:
     """Write ``data`` whole to a file that must not be there yet.
 
-    ``mode`` and special files are as for ``write_whole``. Raises UsageError ``FILE_EXISTS``,
-    AgentError ``OUTPUT_UNWRITABLE``.
+    ``mode`` and special files are as for ``write_whole``; without ``allow_special`` those are files
+    that are there. Raises UsageError ``FILE_EXISTS``, AgentError ``OUTPUT_UNWRITABLE``.
     """
     try:
-        if _is_special(path):
+        if allow_special and _is_special(path):
             path.write_bytes(data)
         else:
             _put(path, data, mode, partial(_place_new, path))

@@ -1,6 +1,7 @@
 """The enroller's steps on the command line: files, modes, what is printed and what never is."""
 
 import json
+import os
 import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -144,6 +145,13 @@ def test_no_step_replaces_a_file(desk: Desk) -> None:
     assert desk.accept("-o", "new.trust")[0] == 0  # what failed used nothing up
 
 
+def test_a_state_is_a_file_of_its_own(desk: Desk) -> None:
+    os.mkfifo(desk("node.state"))  # as any device, it would be written to and then be taken away
+    desk.write("node.challenge", b"old")
+    assert code_in(desk.challenge()) == "FILE_EXISTS"
+    assert desk("node.state").is_fifo()
+
+
 def test_what_is_refused_uses_nothing_up(desk: Desk) -> None:
     desk.challenge()
     desk.answer()
@@ -157,18 +165,23 @@ def test_what_is_refused_uses_nothing_up(desk: Desk) -> None:
 def test_of_two_who_use_a_state_one_goes_on(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_bytes(b"pending")
-    with using_up(state, lambda: b"used"):
-        with pytest.raises(FormatError) as caught, using_up(state, lambda: b"other"):
-            raise AssertionError
-        assert caught.value.code == "ACTIVATION_REUSED"
+    with using_up(state, b"pending", lambda: b"used"):
+        goes_no_further(state)
+    goes_no_further(state)  # who read it before, and comes after the other is through
     assert state.read_bytes() == b"used"
     assert list(tmp_path.iterdir()) == [state]
+
+
+def goes_no_further(state: Path) -> None:
+    with pytest.raises(FormatError) as caught, using_up(state, b"pending", lambda: b"other"):
+        raise AssertionError
+    assert caught.value.code == "ACTIVATION_REUSED"
 
 
 def test_whoever_fails_leaves_the_state_as_it_was(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.write_bytes(b"pending")
-    with pytest.raises(OSError, match="full"), using_up(state, lambda: b"used"):
+    with pytest.raises(OSError, match="full"), using_up(state, b"pending", lambda: b"used"):
         raise OSError("full")
     assert state.read_bytes() == b"pending"
     assert list(tmp_path.iterdir()) == [state]
