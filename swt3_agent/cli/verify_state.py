@@ -11,9 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from swt3_agent.cli.files import make_directory, write_whole
-from swt3_agent.errors import AgentError
+from swt3_agent.errors import AgentError, FormatError
+from swt3_agent.verify.anchoring import read_trust
 from swt3_agent.verify.memory import MAX_MEMORY, Memory, encode_memory
-from swt3_agent.verify.remembering import Memorable, log_of, remember, remembered_sizes
+from swt3_agent.verify.remembering import (
+    Memorable,
+    learn_revocation,
+    log_of,
+    remember,
+    remembered_sizes,
+)
 
 LOCK_WAIT_S = 10.0
 _PRIVATE_DIRECTORY = 0o700
@@ -38,11 +45,24 @@ class VerifierState:
         """
         place = log_of(report)
         if place is None:
+            self._learn_revocation(trust)
             return report
         judged, memory = remember(report, self._read(*place), trust)
         if memory is not None:
             self._write(memory)
         return judged
+
+    def _learn_revocation(self, trust: bytes) -> None:
+        """Of a file that is not verified nothing is kept but that the enroller revoked its key."""
+        try:
+            statement = read_trust(trust).statement
+        except FormatError:
+            return
+        place = statement.node_id, statement.log_id
+        data = self._read(*place)
+        memory = None if data is None else learn_revocation(data, *place, statement)
+        if memory is not None:
+            self._write(memory)
 
     def _path(self, node_id: str, log_id: str) -> Path:
         return self._directory / f"{node_id}-{log_id}.json"

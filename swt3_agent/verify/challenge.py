@@ -40,6 +40,7 @@ class _Examination(Course):
     trusted: str = "nobody"
     reference: Reference | None = None
     keys: tuple[EccPublic, ...] = ()
+    judged_ms: int | None = None
 
 
 def verify_challenge(
@@ -57,7 +58,7 @@ def verify_challenge(
     trust file must be valid; the others are as for ``verify_proof``. Raises nothing: what is wrong
     is in the report.
     """
-    examination = _Examination()
+    examination = _Examination(judged_ms=now_ms)
     try:
         answer = _read(examination, files)
         attest, quoted = _examine_quote(examination, answer)
@@ -206,4 +207,5 @@ def _report(
         pcrs=answer.pcrs if shown and answer is not None else None,
         statement=examination.statement,
         keys=examination.keys,
+        judged_ms=examination.judged_ms,
     )

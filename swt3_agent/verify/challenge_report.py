@@ -12,12 +12,14 @@ from swt3_agent.verify.report import Verification, printable
 
 @dataclass(frozen=True, slots=True)
 class ChallengeReport(Verification):
-    """Outcome of ``verify_challenge``. ``attest`` and ``pcrs`` are None where it is false."""
+    """Outcome of ``verify_challenge``. ``attest`` and ``pcrs`` are None where it is false;
+    ``judged_ms`` is the verifier's UTC time then, if he gave it."""
 
     attest: Attest | None = None
     pcrs: Mapping[int, bytes] | None = None
     statement: TrustStatement | None = None
     keys: tuple[EccPublic, ...] = ()
+    judged_ms: int | None = None
 
     def without_content(self) -> "ChallengeReport":
         """Nothing in a false answer is worth showing."""

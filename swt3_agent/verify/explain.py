@@ -40,7 +40,8 @@ def _anchored(
         rests = (Link(what, vouched, Word.TPM, rests),)
     if statement is None:
         ak = Link("some attestation key: of which TPM, nobody says", None, Word.NODE, rests)
-        enroller = Link("enroller: no trust file holds, or was given", vouched, Word.READER, (ak,))
+        word = "his trust file holds" if vouched else "no trust file holds, or was given"
+        enroller = Link(f"enroller: {word}", vouched, Word.READER, (ak,))
         return Link("EK: nothing is known of it", None, Word.ENROLLER, (enroller,))
     kind = "a hardware TPM" if statement.tpm is TpmKind.HARDWARE else "a SOFTWARE TPM"
     ak = Link(
@@ -228,9 +229,14 @@ def _boots(report: BundleReport, held: Verdicts) -> Link:
     said = "the state is an accepted one" if compared else "nothing was compared"
     reference = Link(f"reference values: {said}", compared, Word.REFERENCE)
     logs = sum(boot.log is not None for boot in report.boots)
-    what = f"boot and IMA logs of {logs} boots lead to the quoted PCRs" if logs else "no boot log"
-    log = Link(what, held("boots") if logs else None, Word.ARITHMETIC, (reference,))
-    return Link(f"PCRs of {len(report.boots)} boots, as quoted", held("boots"), Word.TPM, (log,))
+    measured = sum(boot.ima is not None for boot in report.boots)
+    what = f"boot logs of {logs} boots and IMA logs of {measured} lead to the quoted PCRs"
+    read = held("boots") if logs or measured else None
+    log = Link(what if read else "no boot log", read, Word.ARITHMETIC, (reference,))
+    count, quoted = len(report.boots), sum(boot.quotes > 0 for boot in report.boots)
+    said = "as quoted" if quoted == count else f"of which {quoted} have quotes of the platform here"
+    all_quoted = _worst(held("boots"), True if quoted == count else None)
+    return Link(f"PCRs of {count} boots, {said}", all_quoted, Word.TPM, (log,))
 
 
 def _worst(*marks: bool | None) -> bool | None:

@@ -23,7 +23,8 @@ class Seen:
 
     ``keys`` are the Names of its AKs, from the enrolled one to the one that signed; ``heads`` those
     that were verified, the newest last; ``tpm`` the latest that the TPM said; ``roots`` by size:
-    the log whose newest head is here had them; ``span``: the records of a bundle.
+    the log whose newest head is here had them; ``span``: the records of a bundle; ``answered_ms``:
+    when the reader judged the answer to his challenge, in ms UTC by his own clock.
     """
 
     node_id: str
@@ -36,6 +37,7 @@ class Seen:
     heads: tuple[SeenHead, ...] = ()
     roots: Mapping[int, str] = field(default_factory=dict)
     span: tuple[int, int] | None = None
+    answered_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +59,16 @@ def recall(memory: Memory | None, seen: Seen) -> Recalled:
     """
     if memory is None:
         return Recalled(_begun(seen), "nothing was seen of this log before: remembered from now on")
+    _check_enroller(memory, seen)  # first: anybody vouches for what he likes
     _check_revocation(memory, seen)
     for known in memory.heads:
         _check_root(known, seen)
+    _check_keys(memory, seen)  # before what TPMs count: another one counts anew
+    for known in memory.heads:
         for head in seen.heads:
             _check_order(known, head)
     if not seen.heads and memory.tpm is not None:
         _check_tpm(memory.tpm, seen.tpm)
-    _check_keys(memory, seen)
     return Recalled(_grown(memory, seen), _told(memory, seen), tuple(_unproven(memory, seen)))
 
 
@@ -77,6 +81,9 @@ def _check_keys(memory: Memory, seen: Seen) -> None:
             remedy="ask the enroller whether he enrolled the node anew; if so, move the file of"
             " this log out of the state directory, and keep it",
         )
+
+
+def _check_enroller(memory: Memory, seen: Seen) -> None:
     if memory.enroller != seen.enroller:
         raise FormatError(
             "STATE_ENROLLER",
@@ -88,7 +95,10 @@ def _check_keys(memory: Memory, seen: Seen) -> None:
 
 def _check_revocation(memory: Memory, seen: Seen) -> None:
     revoked = memory.revoked_ms
-    if revoked is not None and any(head.utc_ms >= revoked for head in seen.heads):
+    times = [head.utc_ms for head in seen.heads]
+    if seen.answered_ms is not None:
+        times.append(seen.answered_ms)
+    if revoked is not None and any(time >= revoked for time in times):
         raise _refusal(
             "STATE_REVOKED", f"an earlier trust file revoked the key at {revoked} ms UTC"
         )
@@ -105,20 +115,16 @@ def _check_root(known: SeenHead, seen: Seen) -> None:
 
 
 def _check_order(known: SeenHead, head: SeenHead) -> None:
-    """Of two heads the larger is the later one, by everything that tells time."""
-    if head.size == known.size:
-        return
-    if head.size < known.size:
-        if head.tpm.is_later_than(known.tpm):
-            raise _refusal(
-                "STATE_ROLLBACK",
-                f"the log had {known.size} records before, and {head.size} in a head that was"
-                " signed later: records are gone",
-            )
-        earlier, later = head, known
-    else:
-        _check_tpm(known.tpm, head.tpm)
-        earlier, later = known, head
+    """Of two heads the larger is the later one, by everything that tells time; of two of one size
+    the TPM says which is. In whichever order they are shown."""
+    if head.size < known.size and head.tpm.is_later_than(known.tpm):
+        raise _refusal(
+            "STATE_ROLLBACK",
+            f"the log had {known.size} records before, and {head.size} in a head that was"
+            " signed later: records are gone",
+        )
+    earlier, later = sorted((known, head), key=_place)
+    _check_tpm(earlier.tpm, later.tpm)
     if later.counter < earlier.counter:
         raise _refusal(
             "STATE_COUNTER",
@@ -127,21 +133,25 @@ def _check_order(known: SeenHead, head: SeenHead) -> None:
         )
 
 
+def _place(head: SeenHead) -> tuple[int, int, int]:
+    return head.size, head.tpm.resets, head.tpm.clock_ms
+
+
 def _check_tpm(before: TpmTime, after: TpmTime) -> None:
     if after.resets < before.resets or (
         after.resets == before.resets and after.restarts < before.restarts
     ):
         raise _refusal(
             "STATE_RESETS",
-            f"the TPM was reset {before.resets} times and restarted {before.restarts} times before,"
-            f" and now {after.resets} and {after.restarts}: it was cleared, or is another",
+            f"the TPM was reset {before.resets} times and restarted {before.restarts} times, and"
+            f" later {after.resets} and {after.restarts}: it was cleared, or is another",
         )
     lag = CLOCK_LAG_MS if after.resets > before.resets else 0
     if after.clock_ms + lag < before.clock_ms:
         raise _refusal(
             "STATE_CLOCK",
-            f"the TPM's clock was at {before.clock_ms} ms before, and is at {after.clock_ms}: it"
-            " was cleared, or is another",
+            f"the TPM's clock was at {before.clock_ms} ms, and later at {after.clock_ms}: it was"
+            " cleared, or is another",
         )
 
 
@@ -184,7 +194,8 @@ def _joined(known: list[SeenHead], seen: Seen) -> list[SeenHead]:
     newest = seen.heads[-1] if seen.heads else None
     if newest is not None:
         heads = {size: head for size, head in heads.items() if size not in seen.roots}
-        heads[newest.size] = newest
+        same = [head for head in known if head.size == newest.size]
+        heads[newest.size] = max([newest, *same], key=_place)
     return [heads[size] for size in sorted(heads)][-MAX_HEADS:]
 
 

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import replace
 from hashlib import sha256
 
+import msgspec
+
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.verify.bundle.report import BundleReport
@@ -59,6 +61,26 @@ def remember(
     return replace(report, checks=(*report.checks, check), not_proven=unproven), recalled.memory
 
 
+def learn_revocation(
+    data: bytes, node_id: str, log_id: str, trust: TrustStatement
+) -> Memory | None:
+    """What to keep of the state file ``data`` where ``trust``, whose signature holds, revokes the
+    key, and its enroller is the one that is remembered; None where that changes nothing.
+
+    A revocation is the enroller's word, whatever came of the file that was judged by it.
+    """
+    try:
+        memory = decode_memory(data, node_id, log_id)
+    except FormatError:
+        return None  # said when a report is held against it
+    known, told = memory.revoked_ms, trust.revoked_ms
+    if told is None or (known is not None and known <= told):
+        return None
+    if memory.enroller != sha256(trust.enroller_key).hexdigest():
+        return None
+    return msgspec.structs.replace(memory, revoked_ms=told)
+
+
 def _contradicted(report: Memorable, error: FormatError) -> Memorable:
     doubt = error.code in _DOUBTS
     check = Check(CHECK, None if doubt else False, error.message)
@@ -83,7 +105,8 @@ def _seen(report: Memorable, trust: bytes) -> Seen | None:
         if attest is None:
             return None
         tpm = TpmTime(attest.reset_count, attest.restart_count, attest.clock_ms)
-        return _begun(statement, trust, tpm, _names(report))
+        begun = _begun(statement, trust, tpm, _names(report))
+        return replace(begun, answered_ms=report.judged_ms)
     head = _head(report.head)
     if head is None:
         return None

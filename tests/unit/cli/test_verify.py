@@ -14,18 +14,24 @@ import pytest
 from swt3_agent.cli import main
 from swt3_agent.cli.verify_state import opened_state
 from swt3_agent.errors import AgentError
+from swt3_agent.protocol.bundle_evidence import BootInfo
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.protocol.reference import Reference, encode_reference
 from swt3_agent.protocol.trust import TpmKind
+from swt3_agent.verify import enroller_public_key, sign_trust
+from tests.refusals.bundles import begun, rebooted
 from tests.support.forge import (
     LOG_ID,
     NODE_ID,
+    OTHER_ENROLLER,
     UTC_MS,
     PaperNode,
     Quote,
     some_records,
+    statement,
     trust_file,
 )
+from tests.support.paper_bundle import trust_in
 from tests.unit.verify.test_challenge import NONCE, PCRS, answer
 from tests.unit.verify.test_dsse import signed
 
@@ -202,6 +208,37 @@ def test_a_challenge_is_held_against_the_log(desk: Desk) -> None:
     assert (tree["code"], tree["challenge"]) == ("STATE_CLOCK", None)
 
 
+def test_a_challenge_after_a_revocation_is_refused_under_an_older_trust_file(desk: Desk) -> None:
+    desk.put("trust", trust_file(**FOREVER, revoked_ms=UTC_MS + 1))
+    assert desk.remembering("file", proof(NODE))["exit_code"] == VERIFIED
+    desk.put("trust", trust_file(**FOREVER))
+    answered = challenge(desk), "--nonce", NONCE.hex()
+    assert desk.json(*answered)["exit_code"] == VERIFIED
+    tree = desk.json(*answered, "--state", str(desk.state))
+    assert (tree["code"], tree["challenge"]) == ("STATE_REVOKED", None)
+
+
+def test_a_revocation_is_remembered_though_the_file_is_refused_by_it(desk: Desk) -> None:
+    assert desk.remembering("file", proof(NODE))["exit_code"] == VERIFIED
+    desk.put("trust", trust_file(**FOREVER, revoked_ms=UTC_MS + 500))
+    assert desk.remembering("later", proof(LARGER))["code"] == "TRUST_REVOKED"
+    known = json.loads(desk.memory.read_bytes())
+    assert (known["revoked_ms"], len(known["heads"])) == (UTC_MS + 500, 1)
+    desk.put("trust", trust_file(**FOREVER))
+    assert desk.remembering("later", proof(LARGER))["code"] == "STATE_REVOKED"
+
+
+def test_a_stranger_s_revocation_is_not_believed(desk: Desk) -> None:
+    assert desk.remembering("file", proof(NODE))["exit_code"] == VERIFIED
+    before = desk.memory.read_bytes()
+    told = {"enroller_key": enroller_public_key(OTHER_ENROLLER), "revoked_ms": UTC_MS, **FOREVER}
+    desk.put("trust", sign_trust(statement(**told).body(), OTHER_ENROLLER))
+    assert desk.remembering("file", proof(NODE))["code"] == "TRUST_REVOKED"
+    desk.put("trust", trust_file(**FOREVER, revoked_ms=1).replace(b"revoked 1", b"revoked 2"))
+    assert desk.remembering("file", proof(NODE))["code"] == "TRUST_SIGNATURE"
+    assert desk.memory.read_bytes() == before
+
+
 def test_what_is_not_verified_is_not_remembered(desk: Desk) -> None:
     changed = proof(NODE).replace(b"proof/1", b"proof/9")
     assert desk.remembering("file", changed)["exit_code"] == UNDECIDED
@@ -302,6 +339,27 @@ def test_the_chain_as_json_says_what_failed(desk: Desk) -> None:
     good = desk.json(desk.put("file", proof(NODE)), "--explain")["chain"]
     assert not any(link["ok"] is False for link in links(good))
     assert "chain" not in desk.json(desk.put("file", proof(NODE)))
+
+
+def test_the_chain_of_a_false_bundle_claims_no_more_than_was_checked(desk: Desk) -> None:
+    desk.put("trust", trust_in(tpm=TpmKind.HARDWARE))
+    chain = desk.json(desk.put("file", begun().bundle(kinds={"boot": 99})), "--explain")["chain"]
+    told = {link["what"]: link["ok"] for link in links(chain)}
+    assert told["enroller: his trust file holds"] is True
+    assert not any(ok and "no trust file" in what for what, ok in told.items())
+
+
+def test_the_chain_says_of_how_many_boots_there_is_a_quote(desk: Desk) -> None:
+    log = begun()
+    reading = log.read_platform()
+    rebooted(log)
+    log.head()
+    desk.put("trust", trust_in(tpm=TpmKind.HARDWARE))
+    bundle = log.bundle(boots=[BootInfo(boot_id="boot-1", readings=[reading])])
+    chain = desk.json(desk.put("file", bundle), "--explain")["chain"]
+    (boots,) = (link for link in links(chain) if link["what"].startswith("PCRs of"))
+    assert boots["what"] == "PCRs of 2 boots, of which 1 have quotes of the platform here"
+    assert boots["ok"] is None
 
 
 @pytest.mark.parametrize("kind", ["bundle", "challenge", "statement", "nobody"])

@@ -171,6 +171,15 @@ def test_of_heads_that_nothing_connects_the_newest_are_kept() -> None:
         (seen(tpm=TpmTime(3, 1, 19_999)), "STATE_CLOCK"),
         (seen(head(30, restarts=1), keys=(OTHER_KEY,)), "STATE_KEY"),
         (seen(head(30, restarts=1), enroller="99" * 32), "STATE_ENROLLER"),
+        # A stranger's enroller must not make the node a liar, nor a TPM that counts anew.
+        (seen(head(20, history="b"), enroller="99" * 32), "STATE_ENROLLER"),
+        (seen(head(30, clock=1, resets=1), keys=(OTHER_KEY,)), "STATE_KEY"),
+        (seen(tpm=TpmTime(0, 0, 1), keys=(OTHER_KEY,)), "STATE_KEY"),
+        (seen(head(20, history="b"), keys=(OTHER_KEY,)), "STATE_FORK"),
+        # Two heads of one size: the TPM says which is the later one.
+        (seen(head(20, clock=20_001, restarts=1, counter=4)), "STATE_COUNTER"),
+        (seen(head(20, clock=19_999, restarts=1, counter=6)), "STATE_COUNTER"),
+        (seen(head(20, clock=20_001)), "STATE_RESETS"),
     ],
 )
 def test_what_contradicts_the_memory_is_refused(file: Seen, code: str) -> None:
@@ -179,6 +188,18 @@ def test_what_contradicts_the_memory_is_refused(file: Seen, code: str) -> None:
         assert refused(memory, file) == code
     else:
         recall(memory, file)
+
+
+def test_of_two_heads_of_one_size_the_later_is_remembered() -> None:
+    later, earlier = head(20, restarts=1), head(20, clock=19_000, restarts=1)
+    for order in ((later, earlier), (earlier, later)):
+        assert memory_of(*map(seen, order)).heads == [later]
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_what_contradicts_does_so_in_either_order(first: int) -> None:
+    files = seen(head(10, clock=2 * LAG)), seen(head(20, clock=LAG - 1, resets=4))
+    assert refused(memory_of(files[first]), files[1 - first]) == "STATE_CLOCK"
 
 
 def test_a_clock_that_falls_further_than_a_reset_explains_is_refused() -> None:
@@ -190,6 +211,8 @@ def test_a_revocation_is_not_forgotten_with_an_older_trust_file() -> None:
     memory = memory_of(seen(head(10), revoked_ms=250_000))
     assert refused(memory, seen(head(25))) == "STATE_REVOKED"
     assert recall(memory, seen(head(24), revoked_ms=240_001)).memory.revoked_ms == 240_001
+    assert refused(memory, seen(answered_ms=250_000)) == "STATE_REVOKED"
+    recall(memory, seen(answered_ms=249_999))
 
 
 def test_each_remembered_head_counts() -> None:
