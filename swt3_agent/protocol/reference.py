@@ -2,11 +2,12 @@
 
     {"format": "swt3-agent/reference/1",
      "pcrs":   {"4": ["<hex>", …], …},                  exact registers, SHA-256 bank
-     "values": {"secure-boot": ["enabled"], …},         values read from a boot log that replays
+     "values": {"loaders": ["<shim>", "<GRUB>"], …},    all that a boot log must show, in order
      "events": {"4": [["<name>", "<hex digest>"], …]}}  optional: what led there, for reasons only
 
-Each list holds all that is accepted. Nothing here reads a log or a TPM: values are plain text under
-the names that whoever reads a log gives.
+A list of ``pcrs`` holds all that is accepted; one of ``values`` is what must have been measured,
+neither more nor less nor in another order. Nothing here reads a log or a TPM: values are plain text
+under the names that whoever reads a log gives.
 """
 
 import re
@@ -43,8 +44,9 @@ _INDEX = re.compile(r"0|[1-9][0-9]?")
 class Reference:
     """What is accepted: registers (index to lowercase hex of 32 bytes) and values by name.
 
-    Every register and every name listed must show one of its accepted values; of a name with
-    several values (all loaders, all authorities) each must be accepted, and there must be one.
+    Every register listed must show one of its accepted values. Every name listed must show exactly
+    its values (all loaders, all authorities) in the order in which they were measured: a check that
+    was skipped is a change as much as a loader that was added.
     ``events`` name what the accepted registers were made of. Raises FormatError REFERENCE_EMPTY
     where nothing would be compared, REFERENCE_INVALID for a value that cannot be one.
     """
@@ -58,6 +60,8 @@ class Reference:
             raise _empty("it names no register and no value")
         for index, accepted in self.pcrs.items():
             _check_accepted(f"PCR {index}", accepted)
+            if len(set(accepted)) != len(accepted):
+                raise _invalid(f"PCR {index} lists a value twice")
             if index not in PCR_INDICES or not all(_PCR.fullmatch(value) for value in accepted):
                 raise _invalid(f"PCR {index} is none of 0 to 23 with SHA-256 values in hex")
         for name, accepted in self.values.items():
@@ -111,11 +115,11 @@ def encode_reference(reference: Reference) -> bytes:
 
 
 def reference_to_json(reference: Reference) -> dict[str, object]:
-    """JSON-able form, with lists in order, so that equal references have equal bytes."""
+    """JSON-able form, registers in order, so that equal references have equal bytes."""
     value: dict[str, object] = {
         "format": REFERENCE_FORMAT,
         "pcrs": {str(index): sorted(accepted) for index, accepted in reference.pcrs.items()},
-        "values": {name: sorted(accepted) for name, accepted in reference.values.items()},
+        "values": {name: list(accepted) for name, accepted in reference.values.items()},
     }
     if reference.events:
         value["events"] = {
@@ -191,8 +195,8 @@ def _check_accepted(name: str, accepted: tuple[str, ...]) -> None:
         raise _empty(f"{name} accepts nothing, or anything: it lists no value")
     if EVERYTHING in accepted:
         raise _empty(f"{name} accepts everything")
-    if len(accepted) > MAX_ACCEPTED or len(set(accepted)) != len(accepted):
-        raise _invalid(f"{name} lists a value twice, or more than {MAX_ACCEPTED}")
+    if len(accepted) > MAX_ACCEPTED:
+        raise _invalid(f"{name} lists {len(accepted)} values, at most {MAX_ACCEPTED} are compared")
 
 
 def _empty(what: str) -> FormatError:

@@ -43,7 +43,7 @@ def pcr_missing(index: int) -> Reason:
 def value_reasons(
     accepted: Mapping[str, tuple[str, ...]], observed: Mapping[str, tuple[str, ...]] | None
 ) -> list[Reason]:
-    """Which of the ``observed`` values are not ``accepted``."""
+    """Which of the ``observed`` lists of values are not the ``accepted`` ones."""
     if not accepted:
         return []
     if observed is None:
@@ -57,14 +57,11 @@ def value_reasons(
         ]
     reasons = []
     for name in sorted(accepted):
-        values = observed.get(name, ())
+        values = tuple(observed.get(name, ()))
         if not values:
             reasons.append(_value_missing(name))
-        reasons += [
-            _value_changed(name, value, accepted[name])
-            for value in dict.fromkeys(values)
-            if value not in accepted[name]
-        ]
+        elif values != tuple(accepted[name]):
+            reasons.append(_value_changed(name, values, accepted[name]))
     return reasons
 
 
@@ -93,6 +90,10 @@ def _changes(measured: Sequence[tuple[str, str]], known: Sequence[tuple[str, str
     ]
     if not changes:
         return ["the accepted events in another order or number"]
+    return _named(changes)
+
+
+def _named(changes: list[str]) -> list[str]:
     more = len(changes) - MAX_NAMED
     return changes if more <= 0 else [*changes[:MAX_NAMED], f"and {more} more"]
 
@@ -114,9 +115,17 @@ def _value_missing(name: str) -> Reason:
     )
 
 
-def _value_changed(name: str, value: str, accepted: Sequence[str]) -> Reason:
-    which = f"the accepted {_cut(accepted[0])}" if len(accepted) == 1 else "among the accepted"
-    return Reason("VALUE_MISMATCH", f"{name} changed: {_cut(value)} is not {which}", _ACCEPT)
+def _value_changed(name: str, values: Sequence[str], accepted: Sequence[str]) -> Reason:
+    seen, known = dict.fromkeys(values), dict.fromkeys(accepted)
+    new = [value for value in seen if value not in known]
+    gone = [value for value in known if value not in seen]
+    if len(new) == len(gone) == 1:
+        changes = [f"{_cut(new[0])} is not the accepted {_cut(gone[0])}"]
+    else:
+        changes = [f"{_cut(value)} is not among the accepted" for value in new]
+        changes += [f"{_cut(value)} was not measured" for value in gone]
+    what = _named(changes) or ["the accepted values in another order or number"]
+    return Reason("VALUE_MISMATCH", f"{name} changed: {'; '.join(what)}", _ACCEPT)
 
 
 def _cut(text: str) -> str:

@@ -28,6 +28,9 @@ from swt3_agent.tcg.event_log.events import EventType
 
 MAX_NAME = 256  # characters of an event's name
 MAX_TEXT = 4096  # characters of a value; a longer text is named by its digest
+MAX_INITRDS = 64  # of one command; its text has all of them
+
+_RESERVED = frozenset({"empty", "(none)", "*"})  # docs/formats.md: nothing, and anything
 
 Found = Iterator[tuple[str, str]]
 """Names and values, in the order in which they were measured."""
@@ -56,14 +59,15 @@ class Extend:
 def read_values(
     extends: Mapping[int, list[Extend]], loaded: "Loaded"
 ) -> dict[str, tuple[str, ...]]:
-    """All values by name; a register that did not match gives none."""
+    """All values by name, in the order of the extends and as often; a register that did not match
+    gives none."""
     values: dict[str, list[str]] = {}
     for index, read in _READERS:
         for name, value in read(extends.get(index, [])):
             values.setdefault(name, []).append(value)
     for name, value in _kernel(loaded, extends.get(9, [])):
         values.setdefault(name, []).append(value)
-    return {name: tuple(dict.fromkeys(found)) for name, found in values.items()}
+    return {name: tuple(found) for name, found in values.items()}
 
 
 def _firmware(extends: Iterable[Extend]) -> Found:
@@ -168,22 +172,24 @@ def _parameters(extends: Iterable[Extend]) -> Found:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Which files GRUB loaded as what, by the commands that it hashed before it ran them."""
+    """Which files GRUB loaded as what, by the commands that it hashed before it ran them: paths,
+    each once, in the order of the commands."""
 
-    kernels: tuple[str, ...]
-    initrds: tuple[str, ...]
+    kernels: Mapping[str, None]
+    initrds: Mapping[str, None]
 
     @classmethod
     def by(cls, commands: Iterable[Extend]) -> "Loaded":
-        kernels, initrds = [], []
+        kernels: list[str] = []
+        initrds: list[str] = []
         for extend in commands:
             if isinstance(extend.said, Command):
-                verb, *words = extend.said.text.split() or [""]
+                verb, *words = extend.said.text.split(maxsplit=MAX_INITRDS + 1) or [""]
                 if verb in ("linux", "linuxefi", "linux16"):
                     kernels += words[:1]
                 elif verb in ("initrd", "initrdefi", "initrd16"):
-                    initrds += words
-        return cls(tuple(kernels), tuple(initrds))
+                    initrds += words[:MAX_INITRDS]
+        return cls(dict.fromkeys(kernels), dict.fromkeys(initrds))
 
     def role(self, content: Content) -> str | None:
         """What the file of this label was loaded as."""
@@ -253,4 +259,6 @@ def _digest(data: bytes) -> str:
 
 
 def _text(text: str) -> str:
-    return text if 0 < len(text) <= MAX_TEXT else _digest(text.encode())
+    """By its digest where it is long, or reads like what stands for something else."""
+    plain = 0 < len(text) <= MAX_TEXT and not text.startswith("sha256:") and text not in _RESERVED
+    return text if plain else _digest(text.encode())

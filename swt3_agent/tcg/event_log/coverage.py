@@ -32,11 +32,14 @@ def coverage(event: Event, bank: str = "sha256", content: Content | None = None)
     digest = event.digest(BANKS[bank])
     if digest is None:
         return Coverage.NOTHING
-    if digest == hashlib.new(bank, event.data).digest():
-        return Coverage.DATA
     content = decode(event) if content is None else content
+    whole = digest == hashlib.new(bank, event.data).digest()
+    if whole and not isinstance(content, Command | CommandLine):
+        return Coverage.DATA
     hashed = (hashlib.new(bank, part).digest() for part in _hashed_parts(content))
-    return Coverage.CONTENT if digest in hashed else Coverage.NOTHING
+    if digest in hashed:
+        return Coverage.DATA if whole else Coverage.CONTENT
+    return Coverage.NOTHING
 
 
 def _hashed_parts(content: Content) -> tuple[bytes, ...]:
@@ -44,9 +47,11 @@ def _hashed_parts(content: Content) -> tuple[bytes, ...]:
     match content:
         case Variable(value=value):
             return (value,)  # EV_EFI_VARIABLE_BOOT: the name is not covered
-        case Command() | CommandLine():
-            text = content.text
-            return (text.encode(), f"{text}\0".encode(), f"{text}\0".encode("utf-16-le"))
+        case Command(text=text) | CommandLine(text=text):
+            # Nothing but the text: where a prefix was hashed with it, or bytes that are no text,
+            # whoever chose the command has made it read like another one.
+            encoded = text.encode(), text.encode("utf-16-le")
+            return (*encoded, f"{text}\0".encode(), f"{text}\0".encode("utf-16-le"))
         case Separator(error=True):
             return (b"\x01\x00\x00\x00",)  # TCG PFP 1.06, 10.4.1: the data says which error
     return ()

@@ -93,7 +93,7 @@ class _State:
         self._entries = start.entries
         self._offset = start.offset
         self._violations = start.violations
-        self._aggregates = start.aggregates
+        self._aggregates = list(start.aggregates)
         self._hashing = start.hashing
         self._hash, self._violation = _RULES[start.hashing]
 
@@ -108,7 +108,7 @@ class _State:
             return
         self.value = sha256(self.value + self._hash(entry.data)).digest()
         if _MARK in entry.data and entry.path == _AGGREGATE:
-            self._aggregates = (*self._aggregates, entry.file_digest or "")
+            self._aggregates.append(entry.file_digest or "")
 
     def frozen(self) -> Replayed:
         return Replayed(
@@ -116,7 +116,7 @@ class _State:
             entries=self._entries,
             offset=self._offset,
             violations=self._violations,
-            aggregates=self._aggregates,
+            aggregates=tuple(self._aggregates),
             hashing=self._hashing,
         )
 

@@ -12,7 +12,7 @@ from swt3_agent.protocol.boot_state import NOTHING, BootState, boot_state, whole
 from swt3_agent.protocol.evidence import Evidence, RootOfTrust
 from swt3_agent.protocol.reference import compare, encode_reference, parse_reference
 from swt3_agent.protocol.reference_names import DESCRIBED, described_by
-from swt3_agent.tcg.event_log import Event, parse_event_log
+from swt3_agent.tcg.event_log import Event, EventType, parse_event_log
 from tests.support.boot_logs import real_log, real_pcrs
 from tests.support.measured_boot import encode
 
@@ -94,6 +94,34 @@ def test_whatever_is_measured_in_addition_is_a_difference(name: str, index: int)
     changed = encode(replace(parsed, events=(*parsed.events, added)))
     state = state_of(changed, quoted(changed))
     assert differences(state, state_of(log, quoted(log)))
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_whatever_is_not_measured_any_more_or_out_of_order_is_a_difference(name: str) -> None:
+    log = real_log(name)
+    accepted = state_of(log, quoted(log))
+    parsed = parse_event_log(log)
+    last: dict[int, tuple[int, Event]] = {}
+    for number, event in enumerate(parsed.events):
+        if not event.extended or event.pcr not in QUOTED or _loads_nothing(event):
+            continue
+        others = parsed.events[:number] + parsed.events[number + 1 :]
+        fewer = encode(replace(parsed, events=others))
+        assert differences(state_of(fewer, quoted(fewer)), accepted), event.type_name
+        before = last.get(event.pcr)
+        last[event.pcr] = number, event
+        if event.pcr in (2, 4, 9, 14) and before and before[1].digests != event.digests:
+            swapped = list(parsed.events)
+            swapped[before[0]], swapped[number] = event, before[1]
+            moved = encode(replace(parsed, events=tuple(swapped)))
+            assert differences(state_of(moved, quoted(moved)), accepted), event.type_name
+
+
+def _loads_nothing(event: Event) -> bool:
+    return event.pcr in DESCRIBED and (
+        event.type == EventType.EV_SEPARATOR
+        or event.data.startswith((b"Calling", b"Returning", b"Exit"))
+    )
 
 
 def _flipped(digest: bytes) -> bytes:

@@ -171,7 +171,8 @@ def test_no_label_keeps_an_image_out_of_the_loaders() -> None:
         event(4, SEPARATOR, image),
         event(4, IPL, CALLING, hashed=b"other"),
     )
-    assert boot.values["loaders"] == (sha256(b"loader"), sha256(image), sha256(b"other"))
+    expected = (sha256(b"loader"), sha256(image), sha256(image), sha256(b"other"))
+    assert boot.values["loaders"] == expected
 
 
 def test_everything_that_a_boot_loader_hashed_is_listed() -> None:
@@ -214,6 +215,45 @@ def test_a_text_that_is_too_long_is_named_by_its_digest() -> None:
     long = b"x" * 5000
     boot = booted(event(8, IPL, b"kernel_cmdline: " + long + b"\0", hashed=long))
     assert boot.values["command-line"] == (sha256(long),)
+
+
+@pytest.mark.parametrize(
+    ("shown", "hashed"),
+    [
+        (b"kernel_cmdline: /vmlinuz quiet", b"kernel_cmdline: /vmlinuz quiet"),
+        (b"grub_cmd: linux /vmlinuz", b"grub_cmd: linux /vmlinuz"),
+        ("ro\0".encode("utf-16-le") + b"x", "ro\0".encode("utf-16-le") + b"x"),
+        (b"grub_cmd: /\xff", b"/\xff"),
+    ],
+)
+def test_what_was_hashed_beside_the_text_of_a_command_does_not_pass_for_it(
+    shown: bytes, hashed: bytes
+) -> None:
+    """Whoever runs GRUB commands could else give his own the look of an accepted one."""
+    boot = booted(event(8, IPL, shown, hashed=hashed))
+    assert as_dict(boot.values) == {"boot-commands": (sha256(hashed),)}
+
+
+@pytest.mark.parametrize("text", [b"(none)", b"*", b"empty", b"sha256:" + b"0" * 64])
+def test_a_text_that_reads_like_what_stands_for_something_else_is_named_by_its_digest(
+    text: bytes,
+) -> None:
+    boot = booted(event(8, IPL, b"grub_cmd: " + text, hashed=text))
+    assert boot.values["boot-commands"] == (sha256(text),)
+
+
+def test_what_was_measured_twice_is_listed_twice() -> None:
+    twice = event(9, IPL, b"/grub.cfg\0", hashed=b"file")
+    boot = booted(twice, event(9, IPL, b"/other\0", hashed=b"other"), twice)
+    assert boot.values["boot-files"] == (sha256(b"file"), sha256(b"other"), sha256(b"file"))
+
+
+def test_a_command_with_millions_of_words_costs_no_time_for_each_file() -> None:
+    text = b"initrd " + b" ".join(b"/%d" % number for number in range(500_000))
+    files = (event(9, IPL, b"/file\0", hashed=b"%d" % number) for number in range(2000))
+    values = booted(event(8, IPL, b"grub_cmd: " + text, hashed=text), *files).values
+    assert len(values["initrd-path"]) == 64
+    assert len(values["boot-files"]) == 2000
 
 
 def test_a_truncated_log_gives_what_its_whole_registers_vouch_for() -> None:
