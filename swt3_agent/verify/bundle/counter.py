@@ -46,6 +46,8 @@ class CounterChain:
     stepped: set[int] = field(default_factory=set)
     irregularities: list[Irregularity] = field(default_factory=list)
     first_run: int | None = None
+    _run: int = 0
+    """The TPM's reset count at ``last``."""
     _intent: Intent | None = None
     _bare: bool = False
     """An intent since the last certificate has none itself."""
@@ -129,6 +131,7 @@ class CounterChain:
                 f" {intent.value}",
             )
         self.last, self._bare, self._defined_in = certificate, False, None
+        self._run = attest.reset_count
         self.stepped.add(attest.reset_count)
         if certificate.phase == "after":
             self.steps += not self._seeding
@@ -198,16 +201,31 @@ class CounterChain:
         elif value < last.value:
             raise refusal("COUNTER_FELL", f"the counter fell from {last.value} to {value}")
         elif defined:
+            # Root can say so of a step that another history took: it may be the next value too.
             detail = f"the counter was defined anew and went from {last.value} to {value}"
-            more = value != last.value + 1
             self.irregularities.append(
-                Irregularity("COUNTER_REDEFINED", detail, decides=more, size=seq + 1)
+                Irregularity("COUNTER_REDEFINED", detail, decides=True, size=seq + 1)
             )
         elif value == last.value + 1 and last.phase == "before":
-            detail = f"the step to {value} was interrupted: its outcome shows in certificate {seq}"
-            self.irregularities.append(Irregularity("COUNTER_CRASH", detail))
+            self._interrupted(certificate, run)
         elif value > last.value:
             raise self._gap(last, value)
+
+    def _interrupted(self, certificate: Certificate, run: int) -> None:
+        """The step before was taken: in its own run, whose heads are all here, or in a later one.
+
+        A run in between without a certificate is one that another history, which took the step, can
+        have had to itself.
+        """
+        value, seq = certificate.value, certificate.seq
+        detail = f"the step to {value} was interrupted: its outcome shows in certificate {seq}"
+        self.irregularities.append(Irregularity("COUNTER_CRASH", detail))
+        if (resets := run - self._run) > 1:
+            detail = f"the TPM was reset {resets} times in the middle of the step to {value}:"
+            detail += " another history of this log could have had a boot in between to itself"
+            self.irregularities.append(
+                Irregularity("COUNTER_NOT_STEPPED", detail, decides=True, size=seq + 1)
+            )
 
     def _gap(self, last: Certificate, value: int) -> FormatError:
         if value == last.value + 1 and self._bare:

@@ -71,6 +71,7 @@ class HeadChain:
     _seq: int = 0
     _awaits_quote: bool = False
     _unsigned: list[bytes] = field(default_factory=list)
+    _begins_unsigned: bool = False
     _replayed: bool = True
     _value: bytes | None = None
     _attest: Attest | None = None
@@ -99,6 +100,7 @@ class HeadChain:
         if previous is not None:
             self._previous = previous.checkpoint.encode()
             quoted = self._see_head(previous, follows=False)
+            self._begins_unsigned = quoted is None
             self.count = self.signed = 0  # it is not of this bundle
             self.roots.clear()
             self.first = None
@@ -231,6 +233,13 @@ class HeadChain:
                 raise _broken(note)
             if self._value is None and not self._leads_to(before, _RESET_VALUE):
                 self._unknown_start(note)
+            elif self._begins_unsigned:  # or it was signed, and somebody left that away
+                self._doubt_start(
+                    note,
+                    "the head before the range is unsigned here: nothing shows what extended the"
+                    " log PCR, and how often the TPM was reset, before the head of"
+                    f" {note.size} records",
+                )
             return 0
         resets = attest.reset_count - earlier.reset_count
         if earlier_note.boot_id == note.boot_id:
@@ -274,11 +283,15 @@ class HeadChain:
         return before == value or any(before == extended(value, body) for body in self._unsigned)
 
     def _unknown_start(self, note: CheckpointNote) -> None:
-        detail = "the log PCR was not at its reset value before the first head of boot"
-        detail += f" {note.boot_id}: something else, or another log, extended it"
-        self.irregularities.append(
-            Irregularity("LOG_PCR_START", detail, decides=True, size=note.size)
+        self._doubt_start(
+            note,
+            "the log PCR was not at its reset value before the first head of boot"
+            f" {note.boot_id}: something else, or another log, extended it",
         )
+
+    def _doubt_start(self, note: CheckpointNote, detail: str) -> None:
+        found = Irregularity("LOG_PCR_START", detail, decides=True, size=note.size)
+        self.irregularities.append(found)
 
 
 def _broken(note: CheckpointNote) -> FormatError:

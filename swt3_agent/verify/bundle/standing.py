@@ -21,7 +21,8 @@ _DOUBTS = {
     "COUNTER_START": "give the bundle that ends where this one begins, or a trust file whose floor"
     " covers the first certificate",
     "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value, or"
-    " export the range anew with the size in the trust file's floor in it",
+    " export the range anew: from further back, where a signed head comes before it, or with the"
+    " size in the trust file's floor in it",
     "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
     " does not know",
 }

@@ -120,6 +120,19 @@ def test_a_crash_within_a_step_is_explained_by_its_certificate_before(log: Log) 
     assert not any(found.decides for found in log.counter.irregularities)
 
 
+@pytest.mark.parametrize(("boots", "decides"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_crash_explains_no_step_of_a_boot_without_a_head(
+    log: Log, boots: int, *, decides: bool
+) -> None:
+    log.begin(FIRST + 1)
+    for _ in range(boots):  # in any but the last another history could have taken the step
+        log.node.reboot()
+    log.step(FIRST + 2)
+    doubts = [(found.code, found.size > 0) for found in log.counter.irregularities if found.decides]
+    assert doubts == [("COUNTER_NOT_STEPPED", True)] * decides
+    assert log.codes[:2] == ["COUNTER_OPEN", "COUNTER_CRASH"]
+
+
 def test_a_crash_before_the_increment_is_no_rise(log: Log) -> None:
     log.begin(FIRST + 1)
     log.node.reboot()
@@ -280,14 +293,16 @@ def test_another_index_needs_a_boot_that_defined_it(log: Log) -> None:
     log.counter.see_definition(log.node.boot)
     certify()
     assert log.codes == ["COUNTER_REDEFINED"]
-    assert not log.counter.irregularities[0].decides
+    assert log.counter.irregularities[0].decides
 
 
-def test_a_redefinition_that_leaves_values_out_is_in_doubt_and_one_that_falls_is_refused(
-    log: Log,
+@pytest.mark.parametrize("value", [FIRST + 2, FIRST + 4])
+def test_a_redefinition_is_the_nodes_own_word_and_one_that_falls_is_refused(
+    log: Log, value: int
 ) -> None:
+    log.node.reboot()  # another history can have taken the step, and this one call it a definition
     log.counter.see_definition(log.node.boot)
-    log.step(FIRST + 4)
+    log.step(value)
     assert log.codes == ["COUNTER_REDEFINED"]
     assert log.counter.irregularities[0].decides
     log.counter.see_definition(log.node.boot)

@@ -53,6 +53,44 @@ def test_a_head_that_only_the_register_knows_is_found() -> None:
     assert refused(first, node.head()) == "HEAD_CHAIN"
 
 
+def unsigned(head: Head) -> Head:
+    return Head(head.seq, head.checkpoint.split("\n\n")[0] + "\n")
+
+
+def test_heads_before_the_range_lead_to_a_signed_one_or_are_in_doubt() -> None:
+    node = Paper()
+    previous = node.head()
+    node.reboot()
+    hidden = Paper(boot=node.boot, resets=node.resets, seq=9)  # another history had the boot first
+    digests = [hidden.head() and hidden.previous for _ in range(3)]
+    node.value = hidden.value
+    before_range = RESET + b"".join(digests)
+    with pytest.raises(FormatError, match="do not replay"):
+        chain().begin(previous, before_range)
+    made = chain()
+    made.begin(unsigned(previous), before_range)
+    made.see_head(node.head())
+    assert [(found.code, found.decides) for found in made.irregularities] == [
+        ("LOG_PCR_START", True)
+    ]
+
+
+def test_resets_since_an_unsigned_head_before_the_range_are_in_doubt() -> None:
+    node = Paper()
+    previous = node.head()
+    node.reboot(resets=5)
+    signed = chain()
+    signed.begin(previous, b"")
+    stripped = chain()
+    stripped.begin(unsigned(previous), b"")
+    head = node.head()
+    signed.see_head(head)
+    stripped.see_head(head)
+    assert codes(signed) == ["RESETS_UNACCOUNTED"]
+    assert codes(stripped) == ["LOG_PCR_START"]
+    assert stripped.irregularities[0].size == head.seq
+
+
 def test_a_note_extended_and_never_quoted_explains_the_register() -> None:
     node = Paper()
     made = seen(node.head(), node.head(signed=False), node.head(signed=False, extends=False))
