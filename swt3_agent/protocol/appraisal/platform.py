@@ -41,7 +41,8 @@ def appraise_platform(reading: Reading, accepted: Sequence[Accepted] | Reason = 
     first; or why they cannot be read. PASS is a verified quote of a state that one of them accepts
     whole. Without any the state is not compared, and nothing is minted: the wire has no word
     for it. What speaks against the node by itself is FAIL all the same: no TPM (0, 0, 0), a quote
-    that does not hold, registers of another boot, because the TPM was reset under the system.
+    that does not hold, registers of another boot, because the TPM was reset under the system or a
+    kernel started this one. Logs that contradict the registers are said beside any outcome.
     """
     if isinstance(reading, Unavailable):
         return minted(reading.collector, "AI-HW.3", (0, 0, 0), (lack(reading),))
@@ -51,13 +52,14 @@ def appraise_platform(reading: Reading, accepted: Sequence[Accepted] | Reason = 
     faults = _quote_faults(quote)
     quoted = 0 if faults else count_claim(quote, "pcr_count")
     faults += reasons_claim(reading.claims, "boot_faults")
-    notes: tuple[Reason, ...] = ()
+    notes = _contradictions(reading.claims)
     baseline = None
     if isinstance(accepted, Reason):
         faults += (accepted,)
     elif accepted and quoted:
-        baseline, differences, notes = _held_against(reading, accepted)
+        baseline, differences, held = _held_against(reading, accepted)
         faults += differences
+        notes = held + notes
     hardware = (
         reading.root_of_trust is RootOfTrust.TPM
         and reading.claims.get("kind") == RootOfTrust.TPM.value
@@ -78,7 +80,7 @@ def appraise_platform(reading: Reading, accepted: Sequence[Accepted] | Reason = 
         judged,
         outcome=Outcome.NOT_COMPARED,
         factors=None,
-        reasons=(NO_REFERENCE,),
+        reasons=(NO_REFERENCE, *notes),
     )
 
 
@@ -109,6 +111,29 @@ def _held_against(
     if len(accepted) > 1:
         notes.append(_staged_note(accepted[1], is_it=one is accepted[1]))
     return one.record, differences, tuple(notes)
+
+
+def _contradictions(claims: Claims) -> tuple[Reason, ...]:
+    """Logs that do not lead to the quoted registers: said, and no fault by themselves.
+
+    What they would have to show and do not is a fault already, where reference values name it. The
+    rest has honest causes: a register extended after the boot, a kernel whose boot_aggregate is
+    over other registers, a list that began anew.
+    """
+    ima, boot = claims.get("ima_log"), claims.get("boot_log")
+    notes = reasons_claim(ima, "problems") if isinstance(ima, Mapping) else ()
+    differing = boot.get("differing") if isinstance(boot, Mapping) else None
+    if not differing:
+        return notes
+    which = ", ".join(map(str, differing)) if isinstance(differing, Sequence) else str(differing)
+    return (
+        Reason(
+            "BOOT_LOG_UNEXPLAINED",
+            f"the boot log does not lead to the quoted PCR {which}",
+            "find out what extended it after the boot, or whose log this is",
+        ),
+        *notes,
+    )
 
 
 def _staged_note(staged: Accepted, *, is_it: bool) -> Reason:

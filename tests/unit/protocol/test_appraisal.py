@@ -293,6 +293,29 @@ def test_neither_the_own_register_nor_that_of_ima_is_ever_compared() -> None:
     assert (appraisal.outcome, codes(appraisal)) == (Outcome.PASS, [])
 
 
+@pytest.mark.parametrize(
+    ("logs", "said"),
+    [
+        ({"ima_log": {"problems": [PROBLEM]}}, ["XID_79"]),
+        ({"ima_log": {"problems": "nonsense"}}, ["UNSPECIFIED"]),
+        ({"boot_log": {"differing": [4, 9]}}, ["BOOT_LOG_UNEXPLAINED"]),
+        ({"boot_log": {"differing": 4}}, ["BOOT_LOG_UNEXPLAINED"]),
+        ({"boot_log": {"differing": []}, "ima_log": {"problems": []}}, []),
+        ({"boot_log": None, "ima_log": "none"}, []),
+    ],
+)
+def test_logs_that_contradict_the_registers_are_said_beside_every_outcome(
+    logs: dict[str, Any], said: list[str]
+) -> None:
+    passed = platform(**logs, accepted=ACCEPTED)
+    assert (passed.outcome, codes(passed)) == (Outcome.PASS, said)
+    other = (Accepted(Reference({0: ("cd" * 32,)}), 7),)
+    failed = platform(**logs, accepted=other)
+    assert (failed.outcome, codes(failed)) == (Outcome.FAIL, ["PCR_MISMATCH", *said])
+    unjudged = platform(**logs, accepted=())
+    assert (unjudged.outcome, codes(unjudged)) == (Outcome.NOT_COMPARED, ["NO_REFERENCE", *said])
+
+
 def test_context_of_a_quote_hashes_lowercase_digests() -> None:
     context = platform().context
     assert context["pcrs"] == [
