@@ -16,8 +16,10 @@ from swt3_agent.cli.enroll_files import (
 )
 from swt3_agent.cli.enroll_text import tpm_text, trust_facts, trust_lines
 from swt3_agent.cli.files import write_new
+from swt3_agent.cli.text import utc_text
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol.enrolment import MAX_ENROLMENT_FILE, file_digest
+from swt3_agent.tcg.nv_public import NvPublic
 from swt3_agent.verify.enrolment import (
     Accepted,
     Authorities,
@@ -112,6 +114,8 @@ def _challenge_facts(issued: IssuedChallenge) -> dict[str, Any]:
         "challenge": issued.state.challenge,
         "node_id": request.node_id,
         "log_id": request.log_id,
+        "head_time_ms": issued.checked.note.utc_ms,
+        "counter": issued.checked.counter is not None,
         "hostname": request.machine.hostname,
         "ak_name": issued.checked.ak.name().hex(),
         "tpm": endorsement.tpm.value,
@@ -136,12 +140,20 @@ def _challenge_lines(args: argparse.Namespace, issued: IssuedChallenge) -> list[
         f"request    sha256:{issued.checked.digest}: as the node's own screen shows it",
         f"node       {request.node_id} ({machine}: its own word)",
         f"log        {request.log_id}, {issued.checked.note.size} records",
+        f"head       of {utc_text(issued.checked.note.utc_ms)} by the node's clock",
+        f"counter    {_counter_text(issued.checked.counter)}",
         f"TPM        {tpm_text(endorsement.tpm)}",
         f"EK         sha256:{endorsement.spki_sha256.hex()} ({endorsement.template})",
         f"           {how}",
         f"challenge  {args.output}: take it to the node, `swt3-agent enroll answer`",
         f"state      {args.state}: stays here, private to you",
     ]
+
+
+def _counter_text(counter: NvPublic | None) -> str:
+    if counter is None:
+        return "none: no verifier will ask this log for one"
+    return f"NV index {counter.index:08x}, certified"
 
 
 def _accept_lines(args: argparse.Namespace, accepted: Accepted) -> list[str]:

@@ -47,8 +47,9 @@ def answer(args: argparse.Namespace) -> int:
     result = ask(config_of(args), "enrol_answer", {"challenge": text}, TIMEOUT_S)
     write_new(args.output, result.pop("answer").encode())
     lines = [
-        f"TPM     {_kind(result)}; it opened the challenge sha256:{result['challenge']}",
-        f"answer  {args.output}: take it to the enroller, `swt3-agent enroll accept`",
+        f"TPM      {_kind(result)}; it opened the challenge sha256:{result['challenge']}",
+        f"request  sha256:{result['request']}: as `enroll request` printed it here, if it is whole",
+        f"answer   {args.output}: take it to the enroller, `swt3-agent enroll accept`",
     ]
     tell(args.json, "answer", {"file": str(args.output), **result}, lines)
     return 0

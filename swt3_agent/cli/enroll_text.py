@@ -59,6 +59,8 @@ def trust_lines(statement: TrustStatement) -> list[str]:
         )
     if statement.counter_index is not None:
         lines.append(f"counter  NV index {statement.counter_index:08x}")
+    elif statement.ek_certified is not None:  # version 1 cannot say
+        lines.append("counter  none: no verifier will ask this log for one")
     return lines
 
 

@@ -76,6 +76,11 @@ def cases() -> Iterator[Case]:
         "no-ca": vendor("No CA", ROOT, ca=False),
         "no-constraints": vendor("No constraints", ROOT, ca=None),
         "no-cert-sign": vendor("No signing", ROOT, usage=key_usage(crl_sign=True)),
+        "issuer-eku": vendor(
+            "Servers only",
+            ROOT,
+            critical=x509.ExtendedKeyUsage([x509.oid.ExtendedKeyUsageOID.SERVER_AUTH]),
+        ),
     }.items():
         yield _certificate(
             f"cert-{word}",

@@ -178,6 +178,12 @@ def _requests() -> Iterator[Case]:
         "ENROL_FUTURE",
         request_of(replace(NODE, utc_ms=NOW_MS + 3_600_000), key),
     )
+    yield request_case(
+        "request-stale",
+        "a clock set back, for a trust file that vouches for years gone by",
+        "ENROL_STALE",
+        request_of(replace(NODE, utc_ms=NOW_MS - 31 * 86_400_000), key),
+    )
     orderly = COUNTER_PUBLIC.replace(b"\x22\x04\x00\x14", b"\x26\x04\x00\x14")
     unwritten = COUNTER_PUBLIC.replace(b"\x22\x04\x00\x14", b"\x02\x04\x00\x14")
     plain = COUNTER_PUBLIC.replace(b"\x22\x04\x00\x14", b"\x22\x04\x00\x04")
@@ -190,6 +196,7 @@ def _requests() -> Iterator[Case]:
         ("other-index", {"certified": orderly}, "ENROL_COUNTER_INDEX"),
         ("earlier", {"clock_ms": 4_999_999}, "ENROL_COUNTER_STALE"),
         ("fallen", {"value": struct.pack(">Q", 2)}, "ENROL_COUNTER_VALUE"),
+        ("ahead", {"value": struct.pack(">Q", 5)}, "ENROL_COUNTER_VALUE"),
     ):
         counter = counter_evidence(NODE, **evidence)
         yield request_case(

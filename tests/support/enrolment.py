@@ -254,6 +254,7 @@ class Vendor:
         *,
         purposes: tuple[x509.ObjectIdentifier, ...] | None = (EK_PURPOSE,),
         manufacturer: str | None = HARDWARE,
+        model: str = "model",
         usage: x509.KeyUsage | None = None,
         ca: bool = False,
         start: datetime.datetime = NOW - DAY,
@@ -269,16 +270,16 @@ class Vendor:
         if purposes is not None:
             builder = builder.add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         if manufacturer is not None:
-            builder = builder.add_extension(_tpm_name(manufacturer), critical=True)
+            builder = builder.add_extension(_tpm_name(manufacturer, model), critical=True)
         if more is not None:
             builder = builder.add_extension(more, critical=critical)
         return self.signed(builder, self.hash).public_bytes(Encoding.DER)
 
 
-def _tpm_name(manufacturer: str) -> x509.SubjectAlternativeName:
+def _tpm_name(manufacturer: str, model: str) -> x509.SubjectAlternativeName:
     attributes = [
         x509.NameAttribute(x509.ObjectIdentifier("2.23.133.2.1"), manufacturer),
-        x509.NameAttribute(x509.ObjectIdentifier("2.23.133.2.2"), "model"),
+        x509.NameAttribute(x509.ObjectIdentifier("2.23.133.2.2"), model),
         x509.NameAttribute(x509.ObjectIdentifier("2.23.133.2.3"), "id:00010002"),
     ]
     return x509.SubjectAlternativeName([x509.DirectoryName(x509.Name(attributes))])
@@ -322,7 +323,7 @@ def counter_evidence(
     *,
     public: bytes = COUNTER_PUBLIC,
     certified: bytes | None = None,
-    value: bytes = struct.pack(">Q", 7),
+    value: bytes | None = None,
     key: ec.EllipticCurvePrivateKey = AK,
     extra: bytes | None = None,
     clock_ms: int = 5_000_001,
@@ -332,6 +333,8 @@ def counter_evidence(
     name = b"\x00\x0b" + sha256(certified or public).digest()
     if extra is None:
         extra = sha256(b"swt3-agent:v1:enrol-counter:" + node.note().body()).digest()
+    if value is None:
+        value = struct.pack(">Q", node.counter)
     info = sized(name) + struct.pack(">H", 0) + sized(value)
     if kind != 0x8014:
         info = sized(name) + sized(name)

@@ -60,7 +60,7 @@ def accept_answer(
     ``PCR_*``; ``TRUST_BODY`` for a name that does not fit one; and as ``check_request``.
     """
     answer = decode_file(data, Answer)
-    checked = check_request(state.request, now_ms)
+    checked = check_request(state.request, state.time_ms)
     _check_activation(answer, state, checked, now_ms)
     _check_quote(answer, checked)
     tpm = TpmKind(state.tpm)

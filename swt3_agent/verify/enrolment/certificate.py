@@ -11,14 +11,14 @@ from cryptography.x509.oid import ExtensionOID
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.make_credential import EndorsementPublic
 from swt3_agent.verify.enrolment.authorities import Authorities
-from swt3_agent.verify.enrolment.chain import Chain, find_chain, issuer_urls
+from swt3_agent.verify.enrolment.chain import EK_CERTIFICATE, Chain, find_chain, issuer_urls
 from swt3_agent.verify.enrolment.x509_reading import der_size, name_text, refusing_damage, spki_of
 
-EK_CERTIFICATE = x509.ObjectIdentifier("2.23.133.8.1")  # tcg-kp-EKCertificate
 _MANUFACTURER = x509.ObjectIdentifier("2.23.133.2.1")  # tcg-at-tpmManufacturer
 _MODEL = x509.ObjectIdentifier("2.23.133.2.2")  # tcg-at-tpmModel
-_SOFTWARE_MANUFACTURERS = frozenset({"id:00001014", "id:49424D00", "id:4D534654"})
-"""Who makes no TPMs but software ones: libtpms (swtpm's number, and IBM's), Microsoft's."""
+_SOFTWARE_MANUFACTURERS = frozenset({"ID:00001014", "ID:49424D00", "ID:4D534654", "ID:564D5700"})
+"""Who makes no TPMs but software ones: libtpms (swtpm's number, and IBM's), Microsoft, VMware."""
+_SOFTWARE_MODELS = ("swtpm", "vtpm")  # vTPM: Google's guests; Google makes chips too
 
 _REMEDY = "take the certificate from the TPM again, or pin the EK with --ek and without --roots"
 
@@ -37,8 +37,8 @@ class CertifiedKey:
     def is_software(self) -> bool:
         """Whether the certificate itself, or the root's name, says that the TPM is software."""
         return (
-            self.manufacturer in _SOFTWARE_MANUFACTURERS
-            or "swtpm" in self.model.lower()
+            self.manufacturer.upper() in _SOFTWARE_MANUFACTURERS
+            or any(word in self.model.lower() for word in _SOFTWARE_MODELS)
             or "swtpm" in self.root.lower()
         )
 

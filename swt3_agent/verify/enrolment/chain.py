@@ -11,8 +11,9 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from swt3_agent.errors import FormatError
 from swt3_agent.verify.enrolment.authorities import Authorities, Authority
@@ -20,7 +21,12 @@ from swt3_agent.verify.enrolment.x509_reading import name_text, refusing_damage
 
 MAX_INTERMEDIATES = 6
 MAX_TRIES = 64
+MIN_RSA_BITS = 2048
+MIN_EC_BITS = 256
 
+EK_CERTIFICATE = x509.ObjectIdentifier("2.23.133.8.1")  # tcg-kp-EKCertificate
+
+_EK_PURPOSES = frozenset({EK_CERTIFICATE, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE})
 _PIN = "pin the EK instead, with --ek and without --roots, if you know it to be that machine's"
 _UNDERSTOOD = frozenset(
     {
@@ -150,6 +156,16 @@ def check_issued(
             " which others can be made to match",
             remedy=_PIN,
         )
+    key = issuer.public_key()
+    if (isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS) or (
+        isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < MIN_EC_BITS
+    ):
+        raise FormatError(
+            "EK_CERT_WEAK_SIGNATURE",
+            f"the key of {name_text(issuer.subject)} has {key.key_size} bits, which others can"
+            " break",
+            remedy=_PIN,
+        )
     try:
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
@@ -169,6 +185,9 @@ def _check_authority(issuer: x509.Certificate, below: int) -> None:
         raise _no_authority(issuer, "is no authority")
     if isinstance(usage, x509.KeyUsage) and not usage.key_cert_sign:
         raise _no_authority(issuer, "may not sign certificates")
+    purposes = extensions.get(ExtensionOID.EXTENDED_KEY_USAGE)
+    if isinstance(purposes, x509.ExtendedKeyUsage) and _EK_PURPOSES.isdisjoint(purposes):
+        raise _no_authority(issuer, "is an authority for other purposes than EKs")
     if constraints.path_length is not None and constraints.path_length < below:
         raise _no_authority(issuer, f"may not stand {below} intermediates above")
 

@@ -13,7 +13,8 @@ from swt3_agent.tcg.public import parse_key
 from swt3_agent.verify.enrolment.authorities import Authorities
 from swt3_agent.verify.enrolment.certificate import CertifiedKey, check_certificate
 
-_SOFTWARE_MANUFACTURERS = frozenset({"IBM", "MSFT"})  # TPM_PT_MANUFACTURER of libtpms, of Hyper-V
+_SOFTWARE_MANUFACTURERS = frozenset({"IBM", "MSFT", "VMW"})
+"""TPM_PT_MANUFACTURER of libtpms, Hyper-V and VMware."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ from swt3_agent.verify import quote
 
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """How far the node's clock may run ahead of the enroller's."""
+MAX_REQUEST_AGE_MS = 30 * 24 * 60 * 60 * 1000
+"""How old the head may be: the trust file speaks for all since, and the date is the node's word."""
 
 _REMEDY = "make the request again on the node: `swt3-agent enroll request`"
 
@@ -59,7 +61,8 @@ def check_request(data: bytes, now_ms: int) -> CheckedRequest:
     Raises FormatError: ``ENROL_FORMAT_UNKNOWN``, ``ENROL_FILE``; ``PUBLIC_*`` and ``AK_*`` for an
     AK that is none; ``NOTE_*``, ``SIGNATURE_*``, ``ATTEST_*``, ``QUOTE_*``, ``PCR_*``, ``LOG_PCR``
     and ``LOG_PCR_REPLAY`` for the head, as for that of a proof; ``ENROL_IDENTITY`` for the head of
-    another log; ``ENROL_FUTURE``; ``ENROL_COUNTER_*``, ``NV_PUBLIC_*`` and ``COUNTER_INDEX_*``.
+    another log; ``ENROL_FUTURE``, ``ENROL_STALE``; ``ENROL_COUNTER_*``, ``NV_PUBLIC_*`` and
+    ``COUNTER_INDEX_*``.
     """
     request = decode_file(data, Request)
     ak = parse_tpmt(request.ak_public)
@@ -74,6 +77,12 @@ def check_request(data: bytes, now_ms: int) -> CheckedRequest:
             "ENROL_FUTURE",
             f"its head says {note.utc_ms} ms UTC, which is later than now, {now_ms}",
             remedy="compare the clocks of both machines",
+        )
+    if note.utc_ms < now_ms - MAX_REQUEST_AGE_MS:
+        raise FormatError(
+            "ENROL_STALE",
+            f"its head says {note.utc_ms} ms UTC, more than 30 days before now, {now_ms}",
+            remedy="compare the clocks of both machines, and make the request again on the node",
         )
     counter = None
     if request.counter is not None:
@@ -117,10 +126,11 @@ def _check_counter(
     if attest.reset_count != signed.reset_count or attest.clock_ms < signed.clock_ms:
         raise _refusal("ENROL_COUNTER_STALE", "the counter was certified before the head was made")
     value = int.from_bytes(nv.contents, "big")
-    if value < head.note.counter:
+    if value not in (head.note.counter, head.note.counter + 1):  # a step may be under way
         raise _refusal(
             "ENROL_COUNTER_VALUE",
-            f"the counter stands at {value}, and the head claims {head.note.counter}",
+            f"the counter stands at {value}, and the head claims {head.note.counter}: the log is"
+            " an old one, or has taken no step yet",
         )
     return public
 

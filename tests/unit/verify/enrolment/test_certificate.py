@@ -4,7 +4,8 @@ from hashlib import sha256
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -167,6 +168,35 @@ def test_a_certificate_for_another_purpose_is_no_ek_certificate(
     assert judge(ISSUER.certify(EK, purposes=(SERVER_AUTH, EK_PURPOSE)))
 
 
+def test_an_authority_for_another_purpose_vouches_for_no_ek() -> None:
+    """Vendors run authorities for servers and firmware under the same root."""
+    for purposes, is_right in (
+        ([SERVER_AUTH], False),
+        ([SERVER_AUTH, EK_PURPOSE], True),
+        ([ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE], True),
+    ):
+        issuer = Vendor("Purposed", by=ROOT, critical=x509.ExtendedKeyUsage(purposes))
+        if is_right:
+            assert judge(issuer.certify(EK), ROOT, issuer)
+        else:
+            refused("EK_CERT_ISSUER_NOT_CA", issuer.certify(EK), ROOT, issuer)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        rsa.generate_private_key(65537, 1024),  # noqa: S505  weak on purpose
+        ec.generate_private_key(ec.SECP192R1()),
+    ],
+    ids=["RSA-1024", "P-192"],
+)
+def test_a_key_that_others_can_break_vouches_for_nothing(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+) -> None:
+    weak = Vendor("Weak", by=ROOT, key=key)  # type: ignore[arg-type]  # RSA for once
+    refused("EK_CERT_WEAK_SIGNATURE", weak.certify(EK), ROOT, weak)
+
+
 def test_a_certificate_of_a_signing_key_or_an_authority_is_no_ek_certificate() -> None:
     refused("EK_CERT_USAGE", ISSUER.certify(EK, usage=key_usage(digital_signature=True)))
     refused("EK_CERT_USAGE", ISSUER.certify(EK, ca=True))
@@ -212,9 +242,16 @@ def test_a_changed_bit_is_refused(data: st.DataObject) -> None:
     assert caught.value.code.startswith("EK_CERT_")
 
 
-@pytest.mark.parametrize("manufacturer", [SWTPM, "id:49424D00", "id:4D534654"])
+@pytest.mark.parametrize(
+    "manufacturer", [SWTPM, "id:49424D00", "id:49424d00", "id:4D534654", "id:564D5700"]
+)
 def test_a_certificate_that_says_software_is_softwares(manufacturer: str) -> None:
     assert judge(ISSUER.certify(EK, manufacturer=manufacturer)).is_software
+
+
+@pytest.mark.parametrize("model", ["swtpm", "vTPM"])
+def test_a_certificate_of_a_virtual_model_is_softwares(model: str) -> None:
+    assert judge(ISSUER.certify(EK, model=model)).is_software
 
 
 def test_a_root_of_swtpm_is_softwares_whatever_the_certificate_says() -> None:

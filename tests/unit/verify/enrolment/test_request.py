@@ -98,6 +98,19 @@ def test_a_head_from_the_future_is_refused() -> None:
     check(request_of(NODE, KEY), NODE.utc_ms - 4 * 60 * 1000)
 
 
+def test_a_head_of_long_ago_is_refused() -> None:
+    """It would make the trust file vouch for that time too, in which the node can date anything."""
+    month_ms = 30 * 24 * 60 * 60 * 1000
+    refused("ENROL_STALE", request_of(NODE, KEY), NODE.utc_ms + month_ms + 1)
+    check(request_of(NODE, KEY), NODE.utc_ms + month_ms)
+
+
+def test_a_counter_may_take_a_step_while_the_request_is_made() -> None:
+    counter = counter_evidence(NODE, value=struct.pack(">Q", 4))
+    checked = check(request_of(NODE, KEY, counter=counter))
+    assert checked.floors().counter == 3
+
+
 ORDERLY = struct.pack(">IHI", 0x01800053, 0x000B, 0x26040014) + b"\x00\x00\x00\x08"
 
 
@@ -113,6 +126,7 @@ ORDERLY = struct.pack(">IHI", 0x01800053, 0x000B, 0x26040014) + b"\x00\x00\x00\x
         ({"value": bytes(4)}, "ENROL_COUNTER_INDEX"),
         ({"clock_ms": 4_999_999}, "ENROL_COUNTER_STALE"),
         ({"value": struct.pack(">Q", 2)}, "ENROL_COUNTER_VALUE"),
+        ({"value": struct.pack(">Q", 5)}, "ENROL_COUNTER_VALUE"),
     ],
     ids=[
         "orderly index",
@@ -124,6 +138,7 @@ ORDERLY = struct.pack(">IHI", 0x01800053, 0x000B, 0x26040014) + b"\x00\x00\x00\x
         "a part",
         "before the head",
         "below the head",
+        "beyond the next step",
     ],
 )
 def test_a_counter_must_be_certified_by_the_key_after_the_head(
