@@ -13,6 +13,7 @@ from pathlib import Path
 from swt3_agent.daemon.caller import Caller
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.errors import TpmError, UsageError
+from swt3_agent.protocol.bundle_evidence import MAX_KEYS
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.key_record import (
     Certification,
@@ -64,12 +65,14 @@ class NodeKeys:
     def begin_rotation(self, identity: TpmIdentity, reason: str, by: Caller) -> int:
         """Prepare a successor and name it; the record, which a head must cover now.
 
-        One that the log names already goes on. Raises TpmError, JournalError, UsageError.
+        One that the log names already goes on. Raises TpmError, JournalError, UsageError
+        ``KEY_REASON``, ``KEY_LIMIT``.
         """
         reason = checked_reason(reason)
         self._settled = False
         if (waiting := self.signer.successor) is not None:
             return waiting.seq
+        self._refuse_one_too_many()
         successor = self._tpm().prepare_successor(self._log_id)
         present = parse_tpmt(identity.ak_public).name()
         certification = Certification(present, successor.attest, successor.signature_der)
@@ -140,6 +143,17 @@ class NodeKeys:
         remove_earlier(self._keys_dir, name)
         steps = key_steps(self._journal, self._catalogue)
         return next(step for step in reversed(steps) if step.record.name == name)
+
+    def _refuse_one_too_many(self) -> None:
+        """A bundle with more keys could not be judged, and no later one either."""
+        steps = key_steps(self._journal, self._catalogue)
+        known = sum(step.record.ak_public is not None for step in steps)
+        if known >= MAX_KEYS:
+            raise UsageError(
+                "KEY_LIMIT",
+                f"this log has had {known} keys, and no bundle shows more",
+                remedy="keep the present key, or begin a log of its own in a new state directory",
+            )
 
     def _tpm(self) -> Tpm:
         if self._node_tpm.handle is not None:

@@ -26,6 +26,7 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle_evidence import (
     LOG_NAME,
     MAX_EARLIER,
+    MAX_KEYS,
     BootInfo,
     EarlierRecord,
     SuccessionInfo,
@@ -167,12 +168,12 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     collectors: Annotated[list[CollectorInfo], Meta(max_length=1000)]
     listeners: Annotated[dict[Label, ListenerInfo], Meta(max_length=10_000)]
     omitted: Annotated[list[Omission], Meta(max_length=100)]
-    keys: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=16)] = []
+    keys: Annotated[list[Annotated[str, Meta(max_length=2048)]], Meta(max_length=MAX_KEYS)] = []
     log_pcr: Annotated[int, Meta(ge=0, le=23)] | None = None
     previous: Head | None = None
     earlier: Annotated[list[EarlierRecord], Meta(max_length=MAX_EARLIER)] = []
     boots: Annotated[list[BootInfo], Meta(max_length=MAX_EARLIER)] = []
-    successions: Annotated[list[SuccessionInfo], Meta(max_length=16)] = []
+    successions: Annotated[list[SuccessionInfo], Meta(max_length=MAX_KEYS)] = []
 
 
 class _Claim(msgspec.Struct, frozen=True):

@@ -13,6 +13,8 @@ from swt3_agent.protocol.record import FRAME_HEAD, Record, decode_body, encode_r
 
 MAX_EARLIER = 10_000
 """Records before the range that one bundle can show."""
+MAX_KEYS = 256
+"""Attestation keys of one log, and so the rotations that lead from one to another."""
 LOG_KINDS = ("boot-log", "ima-log", "quote")
 """Attachments of evidence records that are members: ``logs/<SHA-256 in hex>.<kind>``."""
 LOG_NAME = r"logs/[0-9a-f]{64}\.(?:boot-log|ima-log|quote)"

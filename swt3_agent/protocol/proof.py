@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
-from swt3_agent.protocol.bundle_evidence import SuccessionInfo
+from swt3_agent.protocol.bundle_evidence import MAX_KEYS, SuccessionInfo
 from swt3_agent.protocol.log_tree import leaf_from_digests, salted_digest
 from swt3_agent.protocol.note import MAX_NOTE, decode_base64, encode_base64
 
@@ -22,9 +22,6 @@ PROOF_FORMAT = "swt3-agent/proof/1"
 PROOF_FORMAT_2 = "swt3-agent/proof/2"
 MAX_PROOF = 12 * 1024 * 1024
 """Bytes: the largest record in Base 64, and room for the rest."""
-
-MAX_SUCCESSIONS = 64
-"""Rotations that a proof shows; of more the newest, which lead from a key enrolled since."""
 
 _MAX_DEPTH = 4
 _MAX_PATH = 64
@@ -154,7 +151,7 @@ class _WirePrevious(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _WireProof2(_WireProof, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     previous: _WirePrevious | None = None
-    successions: Annotated[list[SuccessionInfo], Meta(max_length=MAX_SUCCESSIONS)] = []
+    successions: Annotated[list[SuccessionInfo], Meta(max_length=MAX_KEYS)] = []
 
 
 _ONLY_IN_2 = frozenset({"previous", "successions"})

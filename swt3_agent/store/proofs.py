@@ -8,7 +8,6 @@ from swt3_agent.protocol.checkpoint import extended
 from swt3_agent.protocol.log_tree import leaf_hash, salted_digest
 from swt3_agent.protocol.note import encode_base64
 from swt3_agent.protocol.proof import (
-    MAX_SUCCESSIONS,
     PreviousHead,
     Proof,
     ProvenRecord,
@@ -99,7 +98,7 @@ def successions_to(
             attest=encode_base64(record.certification.attest),
             signature=encode_base64(record.certification.signature_der),
         )
-        for record in steps[-MAX_SUCCESSIONS:]
+        for record in steps
         if record.ak_public is not None and record.certification is not None
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.config import Config, load_config
+from swt3_agent.daemon import node_keys
 from swt3_agent.daemon.caller import caller
 from swt3_agent.daemon.keys import keys_view
 from swt3_agent.daemon.node import Node
@@ -73,6 +74,19 @@ def verdict(node: Node, room: Path, trust: bytes, first: int = 0) -> str:
     """What a stranger says of the log from ``first`` on, who trusts this enroller."""
     bundle = export(node, room / f"bundle-{node.journal.size}", first)
     return judged(bundle, trust).code
+
+
+def test_a_log_has_no_more_keys_than_a_bundle_can_show(
+    swtpm: SoftwareTpm, room: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(node_keys, "MAX_KEYS", 2)
+    with Node(settings(room)) as node:
+        node.heads.rotate_key("once", caller())
+        with pytest.raises(UsageError) as refused:
+            node.heads.rotate_key("again", caller())
+        assert refused.value.code == "KEY_LIMIT"
+        assert events(node) == ["created", "rotated"]
+        assert signed(node)
 
 
 def present(node: Node) -> bytes:

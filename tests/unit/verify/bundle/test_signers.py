@@ -6,7 +6,7 @@ import pytest
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import Head
-from swt3_agent.protocol.bundle_evidence import SuccessionInfo
+from swt3_agent.protocol.bundle_evidence import MAX_KEYS, SuccessionInfo
 from swt3_agent.protocol.checkpoint import parse_signed_note
 from swt3_agent.protocol.succession import successor_data
 from swt3_agent.tcg.public import parse_tpmt
@@ -116,3 +116,12 @@ def test_a_succession_in_the_manifest_is_verified() -> None:
     assert code_of(succession(type=0x8018, info=bytes(4) + sized(b""))) == "SUCCESSION_TYPE"
     stranger = SuccessionInfo(base64.b64encode(ak_public(AK)).decode(), "", "")
     assert code_of(stranger) == "PARSE_FIELD"
+
+
+@pytest.mark.parametrize(("count", "code"), [(MAX_KEYS, "VERIFIED"), (MAX_KEYS + 1, "PARSE_FIELD")])
+def test_a_bundle_shows_as_many_keys_as_a_log_can_have(count: int, code: str) -> None:
+    log = PaperLog()
+    log.start()
+    log.head()
+    log.keys = [AK, *[OTHER_AK] * (count - 1)]
+    assert judged(log.bundle(), trust_in()).code == code
