@@ -65,7 +65,7 @@ def _record(kind: Kind, payload: bytes) -> Record:
     return Record(seq=7, kind=kind, flags=0, received_ns=1, provenance=b"{}", payload=payload)
 
 
-def _small_log() -> bytes:
+def small_log() -> bytes:
     """Every kind of event that is decoded, in few bytes."""
     return b"".join(
         (
@@ -131,7 +131,7 @@ TARGETS: Mapping[str, Target] = {
     "boot-log": Target(
         _boot_log,
         [
-            _small_log(),
+            small_log(),
             header({0x04: 20, 0x0B: 32}) + event(0, SEPARATOR, b"", digests=[(0x04, bytes(20))]),
             sha1_event(0, 0x08, b"1.2") + sha1_event(4, SEPARATOR, bytes(4)),
             real_log("arch-linux-workstation"),

@@ -30,7 +30,7 @@ from swt3_agent.tcg.nv_public import parse_nv_public
 from swt3_agent.tcg.public import parse_key, parse_public, parse_tpmt
 from swt3_agent.verify import verify_bundle, verify_proof
 from swt3_agent.verify.bundle.archive import decompress
-from tests.fuzz import boot_targets, enrolment_targets, verifier_targets
+from tests.fuzz import boot_targets, bundle_targets, enrolment_targets, verifier_targets
 from tests.fuzz.target import Target
 from tests.support import forge
 from tests.support.forge import WITNESS_SEQ, PaperNode, ak_public, trust_file, witness
@@ -133,6 +133,7 @@ TARGETS: Mapping[str, Target] = {
     ),
     "witness": Target(decode_witness, [witness(), NODE.records[WITNESS_SEQ][1]]),
     **boot_targets.TARGETS,
+    **bundle_targets.TARGETS,
     **enrolment_targets.TARGETS,
     **verifier_targets.TARGETS,
 }

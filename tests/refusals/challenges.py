@@ -221,6 +221,16 @@ def _keys() -> Iterator[Case]:
          TRUST.replace(b"tpm software", b"tpm hardware")),
     ):  # fmt: skip
         yield case(f"key-{name}", threat, code, files, trust)
+    other = answer(key=OTHER_AK)
+    for name, code, links in (
+        ("object", "CHALLENGE_SUCCESSIONS", b"{}"),
+        ("deep", "CHALLENGE_SUCCESSIONS", b"[" * 60_000),
+        ("no-text", "CHALLENGE_SUCCESSIONS", b"\xff"),
+        ("none", "TRUST_AK", b"[]"),
+        ("base64", "PARSE_FIELD", b'[{"ak_public":"?","attest":"","signature":""}]'),
+    ):
+        files = {**other, "successions.json": links}
+        yield case(f"successions-{name}", "rotations that lead nowhere", code, files)
     threat = "nobody vouches for the key"
     yield case("unanchored", threat, "SIGNER_UNANCHORED", answer(), None, exit_code=UNDECIDED)
     yield case(

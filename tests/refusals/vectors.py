@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.refusals import (
+    archives,
     bundles,
     challenges,
     counters,
@@ -33,6 +34,7 @@ MAKERS: tuple[Maker, ...] = (
     enrol_answers.cases,
     bundles.cases,
     counters.cases,
+    archives.cases,
     successions.cases,
     challenges.cases,
     statements.cases,

@@ -192,8 +192,7 @@ class PaperLog(Paper):
         members of the manifest."""
         leaves = self.leaves()
         size, root = len(leaves), tree_root(leaves).hex()
-        disclosed = b"".join(encode_leaf(Disclosure.SHOWN, leaf) for leaf in leaves)
-        members = {entries_name(0): _frame(self._entries()), leaves_name(0): disclosed}
+        members = self.portion(leaves)
         portions = [_member(name, data, size) for name, data in members.items()]
         logs = dict(sorted(self.attachments.items()))
         kinds: dict[str, int] = {}
@@ -245,11 +244,11 @@ class PaperLog(Paper):
         packed = (member_header(n, len(d)) + d + bytes(padding(len(d))) for n, d in files.items())
         return b"".join(packed) + END
 
-    def _entries(self) -> bytes:
-        return b"".join(
-            b"".join(salts(SEGMENT_KEY, record.seq)) + encode_record(record)
-            for record in self.records
-        )
+    def portion(self, leaves: Sequence[bytes]) -> dict[str, bytes]:
+        """The members that hold the records."""
+        disclosed = b"".join(encode_leaf(Disclosure.SHOWN, leaf) for leaf in leaves)
+        entries = b"".join(map(entry, self.records))
+        return {entries_name(0): frame(entries), leaves_name(0): disclosed}
 
     def _proof(self, seq: int, closing: Head, leaves: list[bytes]) -> Proof:
         salt_p, salt_v = salts(SEGMENT_KEY, seq)
@@ -273,6 +272,11 @@ class PaperLog(Paper):
         )
 
 
+def entry(record: Record) -> bytes:
+    """A record among the entries of a portion."""
+    return b"".join(salts(SEGMENT_KEY, record.seq)) + encode_record(record)
+
+
 def trust_in(**changes: Any) -> bytes:
     """A trust file for every log made here, for ever."""
     changes = {"floors": None, "valid_until_ms": 2**50, **changes}
@@ -292,7 +296,7 @@ def _json(content: object) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _frame(data: bytes) -> bytes:
+def frame(data: bytes) -> bytes:
     """RFC 8878: a frame with its content size and raw blocks."""
     blocks = [data[start : start + _BLOCK] for start in range(0, len(data), _BLOCK)]
     parts = [b"\x28\xb5\x2f\xfd\xa0", struct.pack("<I", len(data))]
