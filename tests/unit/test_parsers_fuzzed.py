@@ -11,7 +11,7 @@ from tests.fuzz.target import Target
 from tests.fuzz.targets import TARGETS, VECTORS
 
 NAMES = sorted(TARGETS)
-EXAMPLES = 60
+EXAMPLES = 25
 FOUND = sorted(path for path in (VECTORS / "fuzz").glob("*/*") if path.is_file())
 """What once broke a parser, by target."""
 
