@@ -5,7 +5,7 @@ the log is read again after the quote, and a prefix of it that leads to the quot
 counts (docs/formats.md, "Attachments").
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from swt3_agent.collect.measurement_logs import MeasurementLogs, lack_of
@@ -36,14 +36,19 @@ class ImaLog:
     ``begin`` before the quote, ``end`` after it, from one thread at a time.
     """
 
-    def __init__(self, logs: MeasurementLogs) -> None:
+    def __init__(self, logs: MeasurementLogs, kept: Callable[[], int] = lambda: 0) -> None:
+        """``kept``: bytes of this boot's list that were handed on before; asked once, at the first
+        reading."""
         self._logs = logs
         self._known: Replayed | None = None  # what the last reading led to
+        self._kept_before: Callable[[], int] | None = kept
         self._kept = 0  # bytes of the list that readings before have handed on
         self._new = b""
 
     def begin(self) -> Mapping[str, object] | None:
         """Read what is new; None where there is a log to be quoted with, else why there is none."""
+        if self._kept_before is not None:
+            self._kept, self._kept_before = self._kept_before(), None
         try:
             self._new = self._read_new()
         except AgentError as error:

@@ -48,10 +48,11 @@ class PlatformCollector:
         timeout_s: float = 130.0,
         boot_faults: Callable[[], Sequence[Reason]] = tuple,
         log_pcr: int = 13,
+        ima_kept: Callable[[], int] = lambda: 0,
     ) -> None:
         """``source`` None: the node has no TPM; ``logs`` None: nobody reads the kernel's logs.
         ``boot_faults``: what heads found of this boot. ``log_pcr`` is the agent's own register, of
-        which boot logs know nothing.
+        which boot logs know nothing. ``ima_kept`` as of ``ImaLog``.
 
         Source and logs bound their own calls: ``timeout_s`` must leave room for two of the TPM's,
         each with the wait for its turn, and four of the logs'.
@@ -60,7 +61,7 @@ class PlatformCollector:
         self.timeout_s = timeout_s
         self._source = source
         self._logs = logs
-        self._ima = None if logs is None else ImaLog(logs)
+        self._ima = None if logs is None else ImaLog(logs, ima_kept)
         self._boot_faults = boot_faults
         self._log_pcr = log_pcr
 

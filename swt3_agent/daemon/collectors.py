@@ -54,11 +54,13 @@ def watched_collectors(
     tpm: QuoteSource | None,
     boot_faults: Callable[[], Sequence[Reason]] = tuple,
     accepted: Callable[[], Sequence[Accepted] | Reason] = tuple,
+    ima_kept: Callable[[], int] = lambda: 0,
 ) -> tuple[Watched, ...]:
     """Every collector of this node, in the order in which they are shown.
 
     ``boot_faults``: why the TPM's registers do not tell of this boot. ``accepted``: the reference
-    values for the boot state that are in force.
+    values for the boot state that are in force. ``ima_kept``: bytes of this boot's IMA list that
+    the log holds.
     """
     library = None if config.gpu.library is None else Path(config.gpu.library)
     driver = NvmlDriver(library_path=library)
@@ -74,6 +76,7 @@ def watched_collectors(
                 timeout_s=4 * (config.tpm.timeout + PROBE_TIMEOUT_S) + _MARGIN_S,
                 boot_faults=boot_faults,
                 log_pcr=config.tpm.log_pcr,
+                ima_kept=ima_kept,
             ),
             one(lambda reading: appraise_platform(reading, accepted())),
         ),

@@ -29,7 +29,7 @@ from swt3_agent.daemon.node_keys import NodeKeys
 from swt3_agent.daemon.node_tpm import NodeTpm
 from swt3_agent.daemon.runs import LastRun, last_run
 from swt3_agent.daemon.start_records import LogNames, stated_log_id
-from swt3_agent.errors import TpmError, UsageError
+from swt3_agent.errors import AgentError, TpmError, UsageError
 from swt3_agent.pipeline import Attestation, Minter, Pipeline
 from swt3_agent.protocol.appraisal.audit import appraise_audit
 from swt3_agent.protocol.baseline import PLATFORM, Accepted
@@ -43,6 +43,7 @@ from swt3_agent.store.evidence_store import EvidenceStore
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.head_chain import boot_without_reset, tpm_was_reset
 from swt3_agent.store.heads import HeadRecord
+from swt3_agent.store.ima_parts import kept_of_boot
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.key_history import present_signer
 from swt3_agent.store.settlements import Settlements
@@ -191,12 +192,22 @@ class Node:
 
     def _watch(self, config: Config) -> None:
         audit = Watched(self.audit, appraise_audit)
-        collectors = watched_collectors(config, self.tpm, self._boot_faults, self._accepted)
+        collectors = watched_collectors(
+            config, self.tpm, self._boot_faults, self._accepted, self._ima_kept
+        )
         self.watched = (*collectors, *watched_coverage(self), audit)
 
     def _accepted(self) -> Sequence[Accepted] | Reason:
         """The reference values for the boot state, as they are in force now."""
         return self.baselines.accepted(PLATFORM, time.time_ns() // 1_000_000)
+
+    def _ima_kept(self) -> int:
+        """Bytes of this boot's IMA list that readings before have kept, as far as the log can be
+        read: the rest is kept again."""
+        try:
+            return kept_of_boot(self.journal, self.catalogue, self.boot_id, PlatformCollector.name)
+        except AgentError:
+            return 0
 
     def _boot_faults(self) -> tuple[Reason, ...]:
         """Why the TPM's registers do not tell of this boot, where start or heads have shown that.

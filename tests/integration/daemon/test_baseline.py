@@ -429,6 +429,34 @@ def tcti_of(config: Config) -> str:
     return config.tpm.tcti
 
 
+def test_a_restart_does_not_keep_the_ima_log_once_more(template: Path, room: Path) -> None:
+    first = ima_ng("/usr/bin/first", bytes(32))
+    write_log(room / "kernel", Log.IMA, ima_entry(first))
+    places = []
+    with (
+        machine(template, room) as tcti,
+        accepting(room / "probe.sock", lambda connection: answer(connection, room / "kernel")),
+    ):
+        extend(tcti, (10, sha256(first).digest()))
+        for _ in range(3):
+            with Node(configured(room, tcti)) as running:
+                payload = evidence(running, judged(running)["evidence_record"])
+                part = payload["attachments"].get("ima-log")
+                places.append((payload["stated"]["ima_log"], part and part["size"]))
+    size = len(ima_entry(first))
+    assert places == [
+        ({"offset": 0, "entries": 1}, size),
+        ({"offset": size, "entries": 1}, None),
+        ({"offset": size, "entries": 1}, None),
+    ]
+    second = ima_ng("/usr/bin/second", bytes(32))  # another boot has a list of its own
+    with node(template, room, ima=ima_entry(second)) as running:
+        extend(tcti_of(running.config), (10, sha256(second).digest()))
+        payload = evidence(running, judged(running)["evidence_record"])
+        assert payload["stated"]["ima_log"] == {"offset": 0, "entries": 1}
+        assert payload["attachments"]["ima-log"]["size"] == len(ima_entry(second))
+
+
 def test_the_ima_log_is_quoted_replayed_and_kept_in_parts(template: Path, room: Path) -> None:
     pcrs = real_pcrs(MACHINE)["sha256"]
     first = [ima_ng("boot_aggregate", sha256(b"".join(pcrs[i] for i in range(10))).digest())]

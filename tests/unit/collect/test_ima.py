@@ -114,6 +114,22 @@ def test_an_entry_that_is_listed_and_not_extended_yet_is_no_fault() -> None:
     assert read(ImaLog(kernel), kernel).claims["entries"] == 3
 
 
+def test_a_new_start_replays_all_and_keeps_only_what_the_last_one_did_not() -> None:
+    kernel = booted()
+    kept = len(read(ImaLog(kernel), kernel).part)
+    kernel.measure("/bin/ls")
+    again = ImaLog(kernel, lambda: kept)
+    reading = read(again, kernel)
+    assert (reading.part, reading.place) == (kernel.log[kept:], {"offset": kept, "entries": 4})
+    assert read(again, kernel).part == b""
+
+
+def test_what_was_kept_of_a_longer_list_is_of_another_one() -> None:
+    kernel = booted()
+    reading = read(ImaLog(kernel, lambda: len(kernel.log) + 1), kernel)
+    assert (reading.part, reading.offset) == (kernel.log, 0)
+
+
 def test_a_register_that_the_log_does_not_lead_to_is_said_and_the_log_kept_once() -> None:
     kernel = booted()
     ima = ImaLog(kernel)
