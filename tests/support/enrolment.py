@@ -210,6 +210,7 @@ class Vendor:
     start: datetime.datetime = NOW - 100 * DAY
     end: datetime.datetime = NOW + 100 * DAY
     critical: x509.ExtensionType | None = None
+    more: x509.ExtensionType | None = None
     hash: hashes.SHA256 | hashes.SHA384 = field(default_factory=hashes.SHA256)
     key: ec.EllipticCurvePrivateKey = field(
         default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
@@ -231,6 +232,8 @@ class Vendor:
             builder = builder.add_extension(self.usage, critical=True)
         if self.critical is not None:
             builder = builder.add_extension(self.critical, critical=True)
+        if self.more is not None:
+            builder = builder.add_extension(self.more, critical=False)
         return issuer.signed(builder, self.hash)
 
     def signed(

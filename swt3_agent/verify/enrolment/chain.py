@@ -11,7 +11,7 @@ from datetime import datetime
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.hazmat.primitives.hashes import MD5, SHA1
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
@@ -21,7 +21,7 @@ from swt3_agent.verify.enrolment.x509_reading import name_text, refusing_damage
 
 MAX_INTERMEDIATES = 6
 MAX_TRIES = 64
-MIN_RSA_BITS = 2048
+MIN_MODULUS_BITS = 2048
 MIN_EC_BITS = 256
 
 EK_CERTIFICATE = x509.ObjectIdentifier("2.23.133.8.1")  # tcg-kp-EKCertificate
@@ -42,6 +42,7 @@ _UNDERSTOOD = frozenset(
         x509.ObjectIdentifier("2.5.29.9"),  # subjectDirectoryAttributes: which TPM specification
     }
 )
+_LIMITS = frozenset({ExtensionOID.NAME_CONSTRAINTS, ExtensionOID.POLICY_CONSTRAINTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +157,7 @@ def check_issued(
             " which others can be made to match",
             remedy=_PIN,
         )
-    key = issuer.public_key()
-    if (isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS) or (
-        isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < MIN_EC_BITS
-    ):
-        raise FormatError(
-            "EK_CERT_WEAK_SIGNATURE",
-            f"the key of {name_text(issuer.subject)} has {key.key_size} bits, which others can"
-            " break",
-            remedy=_PIN,
-        )
+    _check_strength(issuer)
     try:
         certificate.verify_directly_issued_by(issuer)
     except InvalidSignature:
@@ -175,6 +167,22 @@ def check_issued(
             f" {name_text(certificate.subject)}, which names it",
             remedy="do not trust this certificate: it was changed or made up",
         ) from None
+
+
+def _check_strength(issuer: x509.Certificate) -> None:
+    key = issuer.public_key()
+    if isinstance(key, (rsa.RSAPublicKey, dsa.DSAPublicKey)):
+        least = MIN_MODULUS_BITS
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        least = MIN_EC_BITS
+    else:
+        return
+    if key.key_size < least:
+        raise FormatError(
+            "EK_CERT_WEAK_SIGNATURE",
+            f"the key of {name_text(issuer.subject)} has {key.key_size} bits: others can break it",
+            remedy=_PIN,
+        )
 
 
 def _check_authority(issuer: x509.Certificate, below: int) -> None:
@@ -211,15 +219,16 @@ def check_dates(certificate: x509.Certificate, now: datetime) -> None:
 
 
 def check_critical(certificate: x509.Certificate) -> None:
-    """Whether every extension marked critical is understood here (RFC 5280, 4.2).
+    """Whether every extension marked critical is understood here (RFC 5280, 4.2), and every one
+    that limits what is below, which some authority may not have marked.
 
     Raises FormatError ``EK_CERT_EXTENSION``.
     """
     for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _UNDERSTOOD:
+        if extension.oid not in _UNDERSTOOD and (extension.critical or extension.oid in _LIMITS):
             raise FormatError(
                 "EK_CERT_EXTENSION",
-                f"the certificate {name_text(certificate.subject)} has the critical extension"
+                f"the certificate {name_text(certificate.subject)} has the extension"
                 f" {extension.oid.dotted_string}, which is not understood here",
                 remedy=_PIN,
             )

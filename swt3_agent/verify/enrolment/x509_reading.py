@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from cryptography.utils import CryptographyDeprecationWarning
 
 from swt3_agent.errors import FormatError
 
@@ -29,12 +28,12 @@ _MOST_TEXT = 200
 def refusing_damage(code: str, what: str, remedy: str) -> Iterator[None]:
     """Raise FormatError ``code`` where looking at ``what`` finds it damaged.
 
-    What the library only frowns upon (vendors have used serial numbers below zero) passes in
-    silence.
+    What the library only frowns upon (a serial number below zero, a country of six letters) passes
+    in silence.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            warnings.simplefilter("ignore")
             yield
     except _DAMAGED as error:
         reason = " ".join(str(error).split())[:_MOST_TEXT] or type(error).__name__

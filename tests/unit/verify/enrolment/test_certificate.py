@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -32,6 +32,8 @@ EK = paper_ek("ecc256")
 ROOT = Vendor()
 ISSUER = Vendor("Issuing 1", by=ROOT)
 RIGHT = ISSUER.certify(EK)
+UNUSED_BITS = len(RIGHT) - len(x509.load_der_x509_certificate(RIGHT).signature) - 1
+"""In the signature's BIT STRING: the byte that no signature covers, and that is no part of it."""
 SERVER_AUTH = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.1")
 
 
@@ -160,6 +162,23 @@ def test_an_unknown_critical_extension_is_not_passed_over() -> None:
     refused("EK_CERT_EXTENSION", constrained.certify(EK), ROOT, constrained)
 
 
+def test_constraints_of_an_authority_count_whether_or_not_they_are_marked() -> None:
+    constraints = x509.NameConstraints([x509.DirectoryName(ROOT.name)], None)
+    for constrained in (
+        Vendor("Constrained", by=ROOT, critical=constraints),
+        Vendor("Constrained", by=ROOT, more=constraints),
+    ):
+        refused("EK_CERT_EXTENSION", constrained.certify(EK), ROOT, constrained)
+
+
+def test_what_the_library_frowns_upon_passes_in_silence() -> None:
+    """A country has two letters, and a warning is an error in tests."""
+    changed = Vendor("Root", organisation="Vendor").der.replace(b"\x55\x04\x0a", b"\x55\x04\x06")
+    with pytest.raises(FormatError) as caught:
+        read_authorities({"changed.der": changed})
+    assert caught.value.code == "AUTHORITIES_NO_ROOT"  # its signature is wrong now, no more
+
+
 @pytest.mark.parametrize("purposes", [None, (SERVER_AUTH,)], ids=["none", "another"])
 def test_a_certificate_for_another_purpose_is_no_ek_certificate(
     purposes: tuple[x509.ObjectIdentifier, ...] | None,
@@ -186,14 +205,15 @@ def test_an_authority_for_another_purpose_vouches_for_no_ek() -> None:
     "key",
     [
         rsa.generate_private_key(65537, 1024),  # noqa: S505  weak on purpose
+        dsa.generate_private_key(1024),  # noqa: S505  weak on purpose
         ec.generate_private_key(ec.SECP192R1()),
     ],
-    ids=["RSA-1024", "P-192"],
+    ids=["RSA-1024", "DSA-1024", "P-192"],
 )
 def test_a_key_that_others_can_break_vouches_for_nothing(
-    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey,
+    key: rsa.RSAPrivateKey | dsa.DSAPrivateKey | ec.EllipticCurvePrivateKey,
 ) -> None:
-    weak = Vendor("Weak", by=ROOT, key=key)  # type: ignore[arg-type]  # RSA for once
+    weak = Vendor("Weak", by=ROOT, key=key)  # type: ignore[arg-type]  # no EC key for once
     refused("EK_CERT_WEAK_SIGNATURE", weak.certify(EK), ROOT, weak)
 
 
@@ -235,7 +255,8 @@ def test_a_weak_hash_is_refused(hash_oid: int) -> None:
 @given(st.data())
 def test_a_changed_bit_is_refused(data: st.DataObject) -> None:
     changed = bytearray(RIGHT)
-    bit = data.draw(st.integers(0, len(changed) * 8 - 1))
+    bits = st.integers(0, len(changed) * 8 - 1)
+    bit = data.draw(bits.filter(lambda bit: bit // 8 != UNUSED_BITS))
     changed[bit // 8] ^= 1 << bit % 8
     with pytest.raises(FormatError) as caught:
         judge(bytes(changed))
