@@ -14,6 +14,23 @@ NAMES = sorted(TARGETS)
 EXAMPLES = 25
 FOUND = sorted(path for path in (VECTORS / "fuzz").glob("*/*") if path.is_file())
 """What once broke a parser, by target."""
+DEEP = 100_000
+NASTY = (
+    *(start + b"[" * DEEP for start in (b"", b'{"a":', b'{"format":', b'{"secret":')),
+    b'{"a":' * DEEP,
+    b'{"format":"swt3-agent/verify-state/1","a":' + b"[" * DEEP,
+    b'{"format":"swt3-agent/bundle/2","a":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    *(b'{"%b":%b}' % (name, b"9" * 5000) for name in (b"x", b"value", b"first", b"seq")),
+    *(b'{"%b":"\\ud800"}' % name for name in (b"event", b"boot_id", b"body", b"payload")),
+    b'{"\\ud800":1}',
+    b'"\\ud800"',
+    b"\xef\xbb\xbf{}",
+    b"-0",
+    b"1e400",
+    b"NaN",
+    *(each * (2 * DEEP) for each in (b"\0", b"\xff", b"0", b" ", b"\x30")),
+)
+"""What breaks one reader of JSON or of numbers or another."""
 
 
 def feed(target: Target, data: bytes) -> None:
@@ -27,6 +44,12 @@ def feed(target: Target, data: bytes) -> None:
 def test_a_parser_takes_its_seeds(name: str) -> None:
     for seed in TARGETS[name].seeds:
         TARGETS[name].parse(seed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_breaks_other_readers_is_taken_or_refused(name: str) -> None:
+    for data in NASTY:
+        feed(TARGETS[name], data)
 
 
 @pytest.mark.parametrize("path", FOUND, ids=lambda path: f"{path.parent.name}-{path.name}")
