@@ -13,6 +13,7 @@ import msgspec
 
 from swt3_agent import __version__
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.node_counter import step_once_in_boot
 from swt3_agent.errors import AgentError, UsageError
 from swt3_agent.protocol.bundle import BUNDLE_FORMAT, CollectorInfo, Tail, encode_text
 from swt3_agent.protocol.bundle_evidence import EarlierRecord, SuccessionInfo, encode_earlier
@@ -46,6 +47,7 @@ def plan_export(
     _refuse_without_custody(node)
     if node.gaps is not None:
         node.gaps.record()
+    step_once_in_boot(node.counter, node.boot_id)  # else nothing would vouch for this boot
     node.checkpoint("export", covering=node.journal.size - 1)
     latest = node.heads.latest
     assert latest is not None  # noqa: S101  one was made, or the call had failed

@@ -79,6 +79,15 @@ class NodeCounter:
             self._back_off = BackOff(self._now)
             self.lack = None
 
+    def public(self) -> bytes:
+        """The counter's TPMS_NV_PUBLIC. Raises TpmError or JournalError, also where there is none.
+
+        It takes its turn with the steps: a counter that is gone is defined anew, and that is told.
+        """
+        with self._lock:
+            counter, _ = self._heads.open_counter()
+            return counter.public
+
     def view(self) -> dict[str, Any] | None:
         """``counter`` of ``status``; None where none is kept."""
         counter, lack = self._heads.counter, self.lack
@@ -112,7 +121,7 @@ def counter_view(last: LastCertificate | None) -> dict[str, Any] | None:
 
 def step_once_in_boot(node_counter: NodeCounter, boot_id: str) -> None:
     """Step the counter where nothing has certified it in this boot: another history could have had
-    a boot to itself that has none. For a node that does not stay."""
+    a boot to itself that has none. For a node that does not stay, and before a bundle leaves."""
     if node_counter.last_boot != boot_id:
         step_counter(node_counter, "start")
 

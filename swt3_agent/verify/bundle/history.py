@@ -154,10 +154,14 @@ class History:
 
     def see_tail(self, heads: Sequence[Head]) -> None:
         """The heads after the range, which its closing head ends."""
-        for head in heads:
+        before = self.chain.last
+        for place, head in enumerate(heads):
             quoted = self.chain.see_head(head)
             if self.chain.last is not None:
                 self.counter.see_later_note(self.chain.last)
+            if place == 0:
+                around = {note.boot_id for note in (before, self.chain.last) if note is not None}
+                self.windows.end_range(frozenset(self.boots.shown or around))
             if quoted is not None:
                 self._see_quoted(quoted)
 
@@ -165,11 +169,11 @@ class History:
         """Nothing follows. Raises FormatError ``COUNTER_UNCOVERED``."""
         last = self.chain.last
         self.counter.finish(0 if last is None else last.size)
-        went_on = last is not None and last.counter > self.counter.value
-        self.windows.finish(self.counter, went_on=went_on)
+        self.windows.finish(self.counter)
 
     def _see_quoted(self, quoted: QuotedHead) -> None:
-        if self._whole and self.counter.first_run is None:
+        first = self.chain.first
+        if self._whole and first is not None and first.boot_id == quoted.note.boot_id:
             self.counter.first_run = quoted.attest.reset_count
         self.windows.see_quoted(quoted, self.counter)
         self.counter.see_quoted(quoted)

@@ -46,6 +46,7 @@ class Windows:
     irregularities: list[Irregularity] = field(default_factory=list)
     _starts: dict[str, int] = field(default_factory=dict)
     _last: QuotedHead | None = None
+    _in_range: frozenset[str] | None = None
 
     def see_boot(self, seq: int, boot_id: str) -> None:
         """The boot record ``seq``."""
@@ -70,13 +71,20 @@ class Windows:
         self._starts.clear()
         self._check_stepped(last, counter)
 
-    def finish(self, counter: CounterChain, *, went_on: bool) -> None:
-        """No head follows. ``went_on``: a later head states a later value of the counter."""
-        if self._last is not None and not went_on:
+    def end_range(self, boots: frozenset[str]) -> None:
+        """What follows lies after the range, which has records of these boots. Steps of others are
+        not here, and nothing in the range rests on them."""
+        self._in_range = boots
+
+    def finish(self, counter: CounterChain) -> None:
+        """No head follows."""
+        if self._last is not None:
             self._check_stepped(self._last, counter)
 
     def _check_stepped(self, head: QuotedHead, counter: CounterChain) -> None:
         """Every boot has a step, else another history could have had it to itself."""
+        if self._in_range is not None and head.note.boot_id not in self._in_range:
+            return
         if counter.is_used and head.attest.reset_count not in counter.stepped:
             detail = f"the counter took no step in boot {head.note.boot_id}: another history of"
             detail += " this log could have had that boot to itself"
