@@ -33,6 +33,7 @@ from swt3_agent.protocol.reference import (
 from swt3_agent.store.baselines import Baselines
 from swt3_agent.store.journal import Journal
 
+MAX_STAGED_DAYS = 999
 _DAY_MS = 86_400_000
 
 
@@ -51,6 +52,8 @@ def accept(
     ``pcrs`` and ``without`` as ``BootState.reference``. Raises UsageError, FormatError of the
     reference, TpmError where the present state cannot be read or is not this boot's.
     """
+    if stage_days is not None:
+        _check_days(stage_days)
     evidence = None
     if reference is not None:
         accepted = parse_reference(reference.encode())
@@ -244,6 +247,16 @@ def _refuse_moving(config: Config, reference: Reference) -> None:
                 f"the reference names PCR {index}, which is not quoted or never stands still",
                 remedy="leave that register out of the file",
             )
+
+
+def _check_days(days: int) -> None:
+    """A staged update ends, whoever asks for it: it would else be in force beside the rest."""
+    if type(days) is not int or not 0 < days <= MAX_STAGED_DAYS:
+        raise UsageError(
+            "BASELINE_DAYS",
+            f"an update is accepted for 1 to {MAX_STAGED_DAYS} days, not for what was asked",
+            remedy=f"give a number of days from 1 to {MAX_STAGED_DAYS}",
+        )
 
 
 def _moves(config: Config, index: int) -> bool:

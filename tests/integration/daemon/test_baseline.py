@@ -351,6 +351,10 @@ _HEAD = '{"format":"swt3-agent/reference/1"'
         ("BASELINE_REASON", {"reason": "x" * 501}),
         ("BASELINE_REASON", {"reason": "a\x1b[2Jb"}),
         ("NO_BASELINE", {"stage_days": 3}),
+        ("BASELINE_DAYS", {"stage_days": 0}),
+        ("BASELINE_DAYS", {"stage_days": 1000}),
+        ("BASELINE_DAYS", {"stage_days": True}),
+        ("BASELINE_DAYS", {"stage_days": "7"}),
     ],
 )
 def test_what_cannot_be_accepted_is_refused_and_changes_nothing(
