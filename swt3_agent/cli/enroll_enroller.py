@@ -1,6 +1,7 @@
 """``enroll challenge`` and ``accept``: the enroller's steps, on a machine without TPM or agent."""
 
 import argparse
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -84,14 +85,19 @@ def accept(args: argparse.Namespace) -> int:
 
 def _authorities(directory: Path) -> Authorities:
     try:
-        paths = [path for path in directory.rglob("*") if path.suffix.lower() in _SUFFIXES]
+        paths = [
+            Path(where, name)
+            for where, _, names in os.walk(directory, onerror=_stop_walking)
+            for name in names
+            if Path(name).suffix.lower() in _SUFFIXES
+        ]
     except OSError as error:
         raise UsageError(
             "ROOTS_UNREADABLE",
-            f"{directory} cannot be read: {error.strerror}",
-            remedy="name a directory with certificates of TPM vendors",
+            f"{error.filename} cannot be read: {error.strerror}",
+            remedy="name a directory with certificates of TPM vendors that is readable throughout",
         ) from error
-    if not directory.is_dir() or not paths:
+    if not paths:
         raise UsageError(
             "ROOTS_UNREADABLE",
             f"{directory} is no directory with files that end in .pem, .crt, .cer or .der",
@@ -104,6 +110,11 @@ def _authorities(directory: Path) -> Authorities:
             if path.is_file()
         }
     )
+
+
+def _stop_walking(error: OSError) -> None:
+    """Rather than pass over what cannot be read: TPMs would be refused for no visible reason."""
+    raise error
 
 
 def _challenge_facts(issued: IssuedChallenge) -> dict[str, Any]:

@@ -252,6 +252,19 @@ def test_roots_that_are_no_directory_are_an_error(desk: Desk, name: str) -> None
     assert code_in(desk.challenge("--roots", name)) == "ROOTS_UNREADABLE"
 
 
+@pytest.mark.permissions
+def test_roots_that_cannot_all_be_read_are_an_error(desk: Desk) -> None:
+    closed = desk("vendors") / "closed"
+    closed.mkdir(parents=True)
+    (desk("vendors") / "root.pem").write_bytes(Vendor().pem)
+    closed.chmod(0)
+    code, _, err = desk.challenge("--roots", str(desk("vendors")))
+    closed.chmod(0o700)
+    assert code != 0
+    assert str(closed) in err
+    assert "ROOTS_UNREADABLE" in err
+
+
 def test_without_roots_and_pins_nothing_is_trusted(desk: Desk) -> None:
     assert code_in(desk.challenge("--allow-software-tpm")) == "ENROL_NO_ANCHOR"
 
