@@ -7,6 +7,7 @@ from swt3_agent.protocol.reference import Reference
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.tcg.public import EccPublic
+from swt3_agent.verify.limits import about_enroller
 from swt3_agent.verify.report import Verification, printable
 
 
@@ -76,7 +77,4 @@ def limits(
     if statement is None:
         yield "That the key belongs to a TPM, or to this node: nobody vouches for it here."
     else:
-        yield (
-            f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
-            " the enroller told you himself."
-        )
+        yield from about_enroller(statement)

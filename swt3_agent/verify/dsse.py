@@ -18,6 +18,7 @@ from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.public import EccPublic, check_ak
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.limits import about_enroller
 from swt3_agent.verify.lineage import keys_from
 from swt3_agent.verify.report import Outcome, Verification, printable, utc_text
 from swt3_agent.verify.roots import examine_root, root_of
@@ -175,10 +176,7 @@ def _limits(statement: TrustStatement | None) -> Iterator[str]:
     if statement is None:
         yield "Who signed it: nobody vouches for a key here."
     else:
-        yield (
-            f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
-            " the enroller told you himself."
-        )
+        yield from about_enroller(statement)
 
 
 def _refusal(code: str, message: str) -> FormatError:

@@ -143,7 +143,11 @@ def _clock(head: HeadInfo | None, held: Verdicts, remembered: bool | None) -> It
 
 def _memory(remembered: bool | None) -> Link:
     if remembered is None:
-        return Link("no older or second history: that takes your --state", None, Word.READER)
+        return Link(
+            "no older or second history: what you saw before may show it (--state)",
+            None,
+            Word.READER,
+        )
     return Link("it goes on from what you saw before (--state)", remembered, Word.ARITHMETIC)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.proof import Proof
-from swt3_agent.protocol.trust import TrustStatement
+from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.content import payload_json, provenance_json
 from swt3_agent.verify.earlier import Interval
@@ -100,16 +100,26 @@ def _about_signer(statement: TrustStatement | None) -> Iterator[str]:
     if statement is None:
         yield "That the key belongs to a TPM, or to this node: nobody vouches for it here."
         return
+    yield from about_enroller(statement)
+    if statement.revoked_ms is not None:
+        yield "That the head is older than the revocation of its key: the node's own clock says so."
+    if statement.floors is not None:
+        yield "That the log grew out of the enrolled one: that takes a consistency proof."
+
+
+def about_enroller(statement: TrustStatement) -> Iterator[str]:
+    """What the enroller's word does not say, whatever was signed."""
     yield (
         f"That the enroller's key is {statement.enroller}'s: compare its digest with what"
         " the enroller told you himself."
     )
+    if statement.tpm is TpmKind.SOFTWARE:
+        yield (
+            "That nobody else signs with this key: the enroller saw a software TPM, whose keys root"
+            " can copy."
+        )
     if statement.ek_certified is False:
         yield (
             "That a vendor made this TPM: the enroller pinned its endorsement key by digest, and"
             " no certificate was checked."
         )
-    if statement.revoked_ms is not None:
-        yield "That the head is older than the revocation of its key: the node's own clock says so."
-    if statement.floors is not None:
-        yield "That the log grew out of the enrolled one: that takes a consistency proof."

@@ -42,11 +42,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """``memory`` is what to keep. ``told`` says how the file stands to what was seen;
-    ``unproven`` what does not follow from both."""
+    """``memory`` is what to keep. ``told`` says how the file stands to what was seen, ``connected``
+    whether it is shown to go on from it, or to be the same; ``unproven`` what does not follow from
+    both."""
 
     memory: Memory
     told: str
+    connected: bool
     unproven: tuple[str, ...] = ()
 
 
@@ -58,7 +60,8 @@ def recall(memory: Memory | None, seen: Seen) -> Recalled:
     ``STATE_CLOCK`` where there is none.
     """
     if memory is None:
-        return Recalled(_begun(seen), "nothing was seen of this log before: remembered from now on")
+        told = "nothing was seen of this log before: remembered from now on"
+        return Recalled(_begun(seen), told, connected=False)
     _check_enroller(memory, seen)  # first: anybody vouches for what he likes
     _check_revocation(memory, seen)
     for known in memory.heads:
@@ -69,7 +72,8 @@ def recall(memory: Memory | None, seen: Seen) -> Recalled:
             _check_order(known, head)
     if not seen.heads and memory.tpm is not None:
         _check_tpm(memory.tpm, seen.tpm)
-    return Recalled(_grown(memory, seen), _told(memory, seen), tuple(_unproven(memory, seen)))
+    told, connected = _told(memory, seen)
+    return Recalled(_grown(memory, seen), told, connected, tuple(_unproven(memory, seen)))
 
 
 def _check_keys(memory: Memory, seen: Seen) -> None:
@@ -199,23 +203,31 @@ def _joined(known: list[SeenHead], seen: Seen) -> list[SeenHead]:
     return [heads[size] for size in sorted(heads)][-MAX_HEADS:]
 
 
-def _told(memory: Memory, seen: Seen) -> str:
+def _told(memory: Memory, seen: Seen) -> tuple[str, bool]:
+    """How the file stands to what was seen, and whether that is shown rather than only possible."""
     if not seen.heads:
-        return "the TPM's clock and resets go on from what was seen before"
+        return "the TPM's clock and resets go on from what was seen before", True
     newest = seen.heads[-1]
     largest = max((head.size for head in memory.heads), default=0)
-    if newest.size < largest:
-        return f"older than what was seen before: the log has had {largest} records since"
     if newest.size in {head.size for head in memory.heads}:
-        return "the same head was seen before"
-    if largest == 0 or largest in seen.roots:
-        return f"the log grew from the {largest} records that were seen before"
-    return f"nothing here connects it with the {largest} records that were seen before"
+        return "the same head was seen before", True
+    if newest.size < largest:
+        return f"older than what was seen before: the log has had {largest} records since", False
+    if largest == 0:
+        return "of this log only its TPM's clock was seen before: remembered from now on", False
+    if largest in seen.roots:
+        return f"the log grew from the {largest} records that were seen before", True
+    return f"nothing here connects it with the {largest} records that were seen before", False
 
 
 def _unproven(memory: Memory, seen: Seen) -> Iterator[str]:
     largest = max((head.size for head in memory.heads), default=0)
     newest = seen.heads[-1].size if seen.heads else 0
+    if 0 < newest < largest and newest not in {head.size for head in memory.heads}:
+        yield (
+            f"That the log seen before, of {largest} records, grew out of this one: a bundle that"
+            " begins here or before, and reaches to it, shows that."
+        )
     if newest > largest > 0 and largest not in seen.roots:
         yield (
             f"That the log grew out of the one seen before, of {largest} records: this file does"

@@ -56,7 +56,7 @@ def remember(
         recalled: Recalled = recall(None if data is None else decode_memory(data, *place), seen)
     except FormatError as error:
         return _contradicted(report, error), None
-    check = Check(CHECK, True, recalled.told)
+    check = Check(CHECK, recalled.connected or None, recalled.told)
     unproven = (*report.not_proven, *recalled.unproven)
     return replace(report, checks=(*report.checks, check), not_proven=unproven), recalled.memory
 

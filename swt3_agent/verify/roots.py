@@ -19,7 +19,7 @@ def examine_root(
     else:
         course.doubt(
             "SOFTWARE_TPM",
-            "the head is signed by a software TPM, whose keys root can copy",
+            "the signing key is in a software TPM, whose keys root can copy",
             "add --allow-software-tpm if that suffices, or enrol a hardware TPM",
         )
 

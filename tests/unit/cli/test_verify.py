@@ -362,6 +362,32 @@ def test_the_chain_says_of_how_many_boots_there_is_a_quote(desk: Desk) -> None:
     assert boots["ok"] is None
 
 
+@pytest.mark.parametrize("kind", ["proof", "bundle", "challenge", "statement"])
+def test_a_software_tpm_and_a_pinned_key_are_told_with_all_that_rests_on_them(
+    desk: Desk, kind: str
+) -> None:
+    desk.put("trust", trust_in(ek_certified=False))
+    arguments = {
+        "proof": lambda: [desk.put("file", proof(NODE))],
+        "bundle": lambda: [desk.put("file", begun().bundle())],
+        "challenge": lambda: [challenge(desk), "--nonce", NONCE.hex()],
+        "statement": lambda: [desk.put("file", signed())],
+    }[kind]()
+    tree = desk.json(*arguments, "--allow-software-tpm")
+    assert tree["code"] == "VERIFIED"
+    told = " ".join(tree["not_proven"])
+    assert "a software TPM, whose keys root can copy" in told
+    assert "pinned its endorsement key" in told
+
+
+def test_a_first_file_is_not_drawn_as_one_that_goes_on(desk: Desk) -> None:
+    remembering = desk.put("file", proof(NODE)), "--explain", "--state", str(desk.state)
+    for shown in (None, True):
+        chain = desk.json(*remembering)["chain"]
+        (memory,) = (link for link in links(chain) if "what you saw before" in link["what"])
+        assert memory["ok"] is shown
+
+
 @pytest.mark.parametrize("kind", ["bundle", "challenge", "statement", "nobody"])
 def test_every_kind_of_file_has_its_chain(desk: Desk, kind: str) -> None:
     arguments = [desk.put("file", signed())]

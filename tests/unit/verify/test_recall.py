@@ -81,6 +81,7 @@ def refused(memory: Memory, file: Seen) -> str:
 def test_the_first_file_of_a_log_begins_the_memory() -> None:
     recalled = recall(None, seen(head(10), revoked_ms=99, span=(0, 8)))
     assert "nothing was seen" in recalled.told
+    assert not recalled.connected
     memory = recalled.memory
     assert [each.size for each in memory.heads] == [10]
     assert (memory.keys, memory.revoked_ms, memory.end) == ([KEY], 99, 8)
@@ -89,6 +90,7 @@ def test_the_first_file_of_a_log_begins_the_memory() -> None:
 def test_a_log_that_grew_is_known_by_the_root_that_connects() -> None:
     recalled = recall(memory_of(seen(head(10))), seen(head(10), head(20)))
     assert recalled.told == "the log grew from the 10 records that were seen before"
+    assert recalled.connected
     assert [each.size for each in recalled.memory.heads] == [20]
     assert recalled.unproven == ()
 
@@ -97,6 +99,7 @@ def test_where_nothing_connects_both_heads_are_remembered_and_it_is_said() -> No
     recalled = recall(memory_of(seen(head(10))), seen(head(20)))
     assert "nothing here connects" in recalled.told
     assert "does not reach back" in recalled.unproven[0]
+    assert not recalled.connected
     assert [each.size for each in recalled.memory.heads] == [10, 20]
     later = recall(recalled.memory, seen(head(30), roots={10: root(10), 20: root(20)}))
     assert [each.size for each in later.memory.heads] == [30]
@@ -106,6 +109,8 @@ def test_an_older_file_is_no_lie() -> None:
     memory = memory_of(seen(head(20)))
     recalled = recall(memory, seen(head(10)))
     assert recalled.told == "older than what was seen before: the log has had 20 records since"
+    assert not recalled.connected
+    assert "20 records, grew out of this one" in recalled.unproven[0]
     assert [each.size for each in recalled.memory.heads] == [10, 20]
     assert recalled.memory.tpm == memory.tpm
 
@@ -114,6 +119,7 @@ def test_the_same_head_again_changes_nothing() -> None:
     memory = memory_of(seen(head(20)))
     recalled = recall(memory, seen(head(20)))
     assert (recalled.told, recalled.memory) == ("the same head was seen before", memory)
+    assert recalled.connected
 
 
 def test_a_gap_between_bundles_is_said() -> None:
