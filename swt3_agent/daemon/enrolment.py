@@ -78,7 +78,7 @@ def enrolment_request(node: Node) -> dict[str, Any]:
             before=context.before.hex(),
             pcrs=pcrs_text(dict(context.pcrs)),
         ),
-        counter=_counter(node.config.counter_index, tpm, proof),
+        counter=_counter(node, tpm, proof),
     )
     data = encode_file(request)
     return {
@@ -177,14 +177,15 @@ def _fresh_head(node: Node) -> tuple[Proof, QuoteContext]:
     return proof, proof.quote
 
 
-def _counter(index: int | None, tpm: Tpm, proof: Proof) -> CounterEvidence | None:
+def _counter(node: Node, tpm: Tpm, proof: Proof) -> CounterEvidence | None:
     """The gapless counter, certified after the head; None where none is kept.
 
     Raises TpmError: a trust file that names no counter would go on being valid without one.
     """
+    index = node.config.counter_index
     if index is None:
         return None
-    public = tpm.open_counter(index).public
+    public = node.counter.public()
     certificate = tpm.certify_counter(index, counter_data(parse_signed_note(proof.note).body))
     return CounterEvidence(
         public=public, attest=certificate.attest, signature=certificate.signature_der

@@ -29,7 +29,7 @@ from swt3_agent.store.journal import Commit, Draft, Journal
 from swt3_agent.store.key_history import KeyStep
 from swt3_agent.store.starts import account, earlier_start
 from swt3_agent.telemetry import Event, fields
-from swt3_agent.tpm.client import TpmIdentity
+from swt3_agent.tpm.client import Tpm, TpmIdentity
 from swt3_agent.tpm.key_faults import KEY_CODES
 
 logger = logging.getLogger(__name__)
@@ -155,7 +155,8 @@ class NodeHeads:
             return self.keys.retire(named, reason, by)
 
     def open_counter(self) -> tuple[CounterKeeper, OpenedCounter]:
-        """The counter as it is now. Where it had to be defined anew, a BOOT record says so first.
+        """The counter as it is now. Where it has to be defined anew, a BOOT record says so before,
+        and another one with which value it begins.
 
         Raises TpmError, also where there is no counter, and JournalError.
         """
@@ -165,16 +166,29 @@ class NodeHeads:
             if counter is None or tpm is None:
                 raise self._without_tpm()
             opened = counter.open()
-            if opened.present.defined:
-                findings = [*self._keeper.recover(), *opened.findings]
-                readings = read_tpm(tpm, self._config().tpm.log_pcr)
-                readings.counter = opened.present
-                self._record_start(self.identity, readings, findings)
-                self._found(findings)
-            else:
-                self._keeper.tell(opened.findings)
+            for _ in ("that it is to be", "where it begins"):
+                if not opened.present.defined:
+                    break
+                self._tell_of_counter(tpm, counter, opened)
+                opened = counter.open()
+            if opened.present.value is None:
+                raise TpmError(
+                    "TPM_COUNTER_GONE",
+                    f"the counter {counter.index:08x} is removed as soon as it is defined",
+                    remedy="find out who removes it",
+                )
+            self._keeper.tell(opened.findings)
             counter.go_on(opened)
             return counter, opened
+
+    def _tell_of_counter(self, tpm: Tpm, counter: CounterKeeper, opened: OpenedCounter) -> None:
+        """The BOOT record of a counter that is defined anew. Call it with the lock."""
+        findings = [*self._keeper.recover(), *opened.findings]
+        readings = read_tpm(tpm, self._config().tpm.log_pcr)
+        readings.counter = opened.present
+        self._record_start(self.identity, readings, findings)
+        self._found(findings)
+        counter.go_on(opened)
 
     def _checkpoint(self, reason: str, covering: int | None) -> HeadRecord | None:
         """Call it with the lock."""

@@ -11,7 +11,13 @@ from typing import Protocol
 from swt3_agent.errors import FormatError, TpmError
 from swt3_agent.protocol.evidence import Reason
 from swt3_agent.store.catalogue import Catalogue
-from swt3_agent.store.counter_chain import PresentCounter, StatedCounter, certified, take_up
+from swt3_agent.store.counter_chain import (
+    PresentCounter,
+    StatedCounter,
+    certified,
+    take_up,
+    to_define,
+)
 from swt3_agent.store.counter_records import (
     Certificate,
     LastCertificate,
@@ -55,7 +61,7 @@ class CounterSigner(Protocol):
     """A TPM that counts. Every call may raise TpmError; after that an increment has happened or
     not, and ``open_counter`` tells."""
 
-    def open_counter(self, index: int) -> CounterReading: ...
+    def open_counter(self, index: int, *, define: bool) -> CounterReading: ...
     def certify_counter(self, index: int, extra: bytes) -> CounterCertificate: ...
     def increment_counter(self, index: int) -> int: ...
 
@@ -64,11 +70,12 @@ class CounterSigner(Protocol):
 class OpenedCounter:
     """What the TPM says of the counter, from where the log goes on, and what it does not explain.
 
-    ``present.defined`` where it had to be defined, and the log does not say so yet.
+    ``present.defined`` where it had to be defined or is about to be, and the log does not say so
+    yet.
     """
 
     present: PresentCounter
-    stated: StatedCounter
+    stated: StatedCounter | None
     findings: tuple[Reason, ...]
 
 
@@ -104,21 +111,35 @@ class CounterKeeper:
         return self._stated
 
     @property
+    def public(self) -> bytes:
+        """TPMS_NV_PUBLIC as last seen; empty before."""
+        return self._public
+
+    @property
     def last(self) -> LastCertificate | None:
         """The newest certificate. What was recorded after its head a reset can still drop."""
         return self._last
 
     def open(self) -> OpenedCounter:
-        """Look where the counter stands; it is defined where it is not there. Raises TpmError.
+        """Look where the counter stands. Raises TpmError.
 
-        ``go_on`` once the findings are told.
+        One that is not there is defined, but first the log must say so where it states a value:
+        else nothing would explain the next one if the TPM's answer were lost. ``go_on`` once the
+        findings are told.
         """
-        reading = self._signer.open_counter(self.index)
-        self._public = reading.public
-        name = _name_of(reading.public)
-        new = reading.defined and not self._knows(name, reading.value)
-        present = PresentCounter(self.index, name, reading.value, defined=new)
-        return OpenedCounter(present, *take_up(self._stated, present))
+        stated = self._stated
+        announced = stated is not None and stated.redefined
+        try:
+            reading = self._signer.open_counter(self.index, define=stated is None or announced)
+        except TpmError as error:
+            if error.code != "TPM_COUNTER_GONE":
+                raise
+            present = to_define(self.index)
+        else:
+            self._public, name = reading.public, _name_of(reading.public)
+            new = announced or (reading.defined and not self._knows(name, reading.value))
+            present = PresentCounter(self.index, name, reading.value, defined=new)
+        return OpenedCounter(present, *take_up(stated, present))
 
     def go_on(self, opened: OpenedCounter) -> None:
         """Take ``opened`` for what the log states: it is told."""
@@ -131,6 +152,7 @@ class CounterKeeper:
         interrupted: then the next ``open`` finds out how far it came.
         """
         value = opened.present.value
+        assert value is not None  # noqa: S101  what is about to be defined cannot be stepped
         intent = self._append_intent(value + 1, reason)
         head = heads.cover(intent)
         before = self._certificate("before", intent, head, value)

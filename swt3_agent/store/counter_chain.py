@@ -15,37 +15,49 @@ class StatedCounter:
     """What the log says of the counter: NV ``index``, its ``name``, and the newest ``value``.
 
     ``promised``: the step to ``value`` + 1 is announced and certified before, and not after: it has
-    happened or not.
+    happened or not. ``redefined``: that it is defined anew is announced, and with which value it
+    then begins is not told yet.
     """
 
     index: int
     name: bytes
     value: int
     promised: bool = False
+    redefined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class PresentCounter:
-    """What the TPM says of it. ``defined``: the index is new, its value follows no other."""
+    """What the TPM says of it. ``defined``: the index is new, its value follows no other; where it
+    has none yet, and no Name, ``value`` is None: it is about to be defined."""
 
     index: int
     name: bytes
-    value: int
+    value: int | None
     defined: bool = False
+
+
+def to_define(index: int) -> PresentCounter:
+    """The counter that is not there and is defined next."""
+    return PresentCounter(index, b"", None, defined=True)
 
 
 def take_up(
     stated: StatedCounter | None, present: PresentCounter
-) -> tuple[StatedCounter, tuple[Reason, ...]]:
+) -> tuple[StatedCounter | None, tuple[Reason, ...]]:
     """From where the log goes on, and what it does not explain.
 
     ``stated`` is None where the log says nothing of a counter yet.
     """
+    if present.value is None:
+        return _taken_up_without_value(stated, present)
     now = StatedCounter(present.index, present.name, present.value)
     if stated is None:
         return now, ()
     if present.value < stated.value:
         return now, (_fell(stated, present),)
+    if stated.redefined:
+        return now, ()
     if (present.index, present.name) != (stated.index, stated.name):
         return now, (_redefined(stated, present),)
     if present.value == stated.value:
@@ -55,6 +67,14 @@ def take_up(
     if stated.promised and present.value == stated.value + 1:
         return now, ()
     return now, (_gap(stated, present),)
+
+
+def _taken_up_without_value(
+    stated: StatedCounter | None, present: PresentCounter
+) -> tuple[StatedCounter | None, tuple[Reason, ...]]:
+    if stated is None or stated.redefined:
+        return stated, ()
+    return replace(stated, redefined=True), (_redefined(stated, present),)
 
 
 def certified(stated: StatedCounter, value: int, *, step_follows: bool) -> StatedCounter:
@@ -82,9 +102,10 @@ def _fell(stated: StatedCounter, present: PresentCounter) -> Reason:
 
 
 def _redefined(stated: StatedCounter, present: PresentCounter) -> Reason:
+    begins = "is defined next" if present.value is None else f"begins at {present.value}"
     return Reason(
         "COUNTER_REDEFINED",
         f"the log's counter {stated.index:08x} was at {stated.value} and is gone; the counter"
-        f" {present.index:08x} begins at {present.value}",
+        f" {present.index:08x} {begins}",
         "find out who deleted it, unless you cleared the TPM or set agent.tpm.counter yourself",
     )

@@ -57,7 +57,7 @@ class LastCertificate:
 class _BootCounter(msgspec.Struct):
     index: str
     name: str
-    value: int
+    value: int | None
     defined: bool = False
 
 

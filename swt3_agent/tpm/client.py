@@ -178,18 +178,20 @@ class Tpm:
         request = Activate(template, bytes(credential), bytes(secret))
         return self._supervisor.call(request, bytes)
 
-    def open_counter(self, index: int) -> CounterState:
-        """The counter in this NV index, defined and incremented once where there is none.
+    def open_counter(self, index: int, *, define: bool = True) -> CounterState:
+        """The counter in this NV index; ``define``: defined and incremented once where there is
+        none.
 
-        Raises TpmError: TPM_COUNTER_INDEX where something else lies there, TPM_COUNTER_AUTH where
+        Raises TpmError: TPM_COUNTER_GONE where there is none and it is not to be defined,
+        TPM_COUNTER_INDEX where something else lies there, TPM_COUNTER_AUTH where
         it has another authValue than the AK, TPM_DENIED where only the owner may define one.
         """
-        return self._supervisor.call(OpenCounter(index), CounterState)
+        return self._supervisor.call(OpenCounter(index, define), CounterState)
 
     def certify_counter(self, index: int, extra: bytes) -> SignedAttest:
         """TPM2_NV_Certify of the counter's 8 bytes by the AK, ``extra`` being its qualifying data.
 
-        Raises as ``open_counter``; TPM_COUNTER_GONE where there is no such index.
+        Raises as ``open_counter``.
         """
         return self._supervisor.call(CertifyCounter(index, bytes(extra)), SignedAttest)
 

@@ -26,17 +26,15 @@ from swt3_agent.tpm.messages import CounterState, SignedAttest
 from swt3_agent.tpm.nv import read_nv_public, release
 
 
-def open_counter(live: Live, index: int) -> CounterState:
-    """The counter, defined and incremented once where there is none: it has no value before, and
-    a crash between the two leaves one without."""
-    try:
-        with _opened(live, index) as (_, public):
-            defined = not public.is_written
-    except TpmError as error:
-        if error.code != "TPM_COUNTER_GONE":
-            raise
+def open_counter(live: Live, index: int, *, define: bool) -> CounterState:
+    """The counter. Where there is none: TPM_COUNTER_GONE, or with ``define`` it is defined and
+    incremented once, for it has no value before, and a crash between the two leaves one without."""
+    public = _find(live, index)
+    defined = public is None or not public.is_written
+    if defined and not define:
+        raise _gone(index)
+    if public is None:
         _define(live, index)
-        defined = True
     if defined:
         _increment(live, index)
     with _opened(live, index) as (handle, public):
@@ -79,6 +77,17 @@ def certify_counter(live: Live, index: int, extra: bytes) -> SignedAttest:
         return SignedAttest(attest, tpmt_to_der(signature.marshal()))
 
 
+def _find(live: Live, index: int) -> NvPublic | None:
+    """Its public area; None where there is none."""
+    try:
+        with _opened(live, index) as (_, public):
+            return public
+    except TpmError as error:
+        if error.code != "TPM_COUNTER_GONE":
+            raise
+        return None
+
+
 def _define(live: Live, index: int) -> None:
     public = TPM2B_NV_PUBLIC(
         TPMS_NV_PUBLIC(
@@ -119,11 +128,7 @@ def _opened(live: Live, index: int) -> Iterator[tuple[ESYS_TR, NvPublic]]:
     except TSS2_Exception as error:
         if not is_no_such_handle(error):
             raise
-        raise TpmError(
-            "TPM_COUNTER_GONE",
-            f"the TPM has no NV index {index:#010x}: its owner removed the counter, or cleared it",
-            remedy="restart the agent, which defines it again; find out who removed it",
-        ) from error
+        raise _gone(index) from error
     try:
         public = read_nv_public(live.esapi, handle)
         _refuse_other(public, index)
@@ -162,10 +167,20 @@ def _asking(index: int | None) -> Iterator[None]:
         raise TpmError(
             "TPM_COUNTER_AUTH",
             f"the counter{where} has another authValue than the attestation key: {error}",
-            remedy="restore keys/ak.auth from a backup; if there is none, remove the index"
+            remedy="where it is another agent's, set agent.tpm.counter to an index of its own; else"
+            " restore keys/ak.auth from a backup; if there is none, remove the index"
             " (`tpm2_nvundefine -C o`), which the agent then defines again: it counts on from"
             " the highest value that any counter of this TPM had",
         ) from error
+
+
+def _gone(index: int) -> TpmError:
+    return TpmError(
+        "TPM_COUNTER_GONE",
+        f"the TPM has no NV index {index:#010x}, or it has no value: its owner removed the counter,"
+        " or cleared the TPM",
+        remedy="nothing: the agent's next step defines it again; find out who removed it",
+    )
 
 
 def _owned(index: int, error: TSS2_Exception) -> TpmError:

@@ -163,6 +163,7 @@ class Activate(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True
 
 class OpenCounter(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):
     index: int
+    define: bool
 
 
 class CertifyCounter(msgspec.Struct, frozen=True, tag=True, forbid_unknown_fields=True):

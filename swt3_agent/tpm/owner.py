@@ -56,7 +56,9 @@ class Owner:
             Activate: lambda it: link.use(
                 lambda live: endorsement.activate(live, it.template, it.credential, it.secret)
             ),
-            OpenCounter: lambda it: link.use(lambda live: counter.open_counter(live, it.index)),
+            OpenCounter: lambda it: link.use(
+                lambda live: counter.open_counter(live, it.index, define=it.define)
+            ),
             CertifyCounter: lambda it: link.use(
                 lambda live: counter.certify_counter(live, it.index, it.extra)
             ),

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from prometheus_client import generate_latest
 
 from swt3_agent.config import Config, load_config
 from swt3_agent.daemon import back_off, identity
+from swt3_agent.daemon.enrolment import enrolment_request
 from swt3_agent.daemon.metrics import registry
 from swt3_agent.daemon.node import Node
 from swt3_agent.daemon.node_counter import NodeCounter, step_counter
@@ -233,9 +235,8 @@ def test_an_index_that_the_owner_deletes_is_defined_again_and_a_boot_record_says
         tpm2(swtpm.tcti, "nvundefine", "-C", "o", INDEX)
         node.counter.step("cycle")
         assert codes(node) == ["COUNTER_REDEFINED"]
-        first, again = (boot["counter"] for boot in boots(node))
-        assert (first["value"], first["defined"]) == (1, True)
-        assert (again["value"], again["defined"]) == (3, True)
+        said = [(boot["counter"]["value"], boot["counter"]["defined"]) for boot in boots(node)]
+        assert said == [(1, True), (None, True), (3, True)]
         head = node.checkpoint("stop")
         assert head is not None
         assert head.note.counter == 4
@@ -243,6 +244,39 @@ def test_an_index_that_the_owner_deletes_is_defined_again_and_a_boot_record_says
     with Node(settings(room)) as node:
         assert codes(node) == []
         assert node.earlier_findings == {"COUNTER_REDEFINED": 1}
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_a_counter_is_said_to_be_defined_anew_before_it_is(
+    proxy: TpmProxy, swtpm: SoftwareTpm, room: Path, *, running: bool
+) -> None:
+    loss = Loss(Command.NV_INCREMENT, 0)
+    with ExitStack() as stack:
+        node = stack.enter_context(Node(settings(room, proxy.tcti)))
+        node.counter.step("start")
+        trust = trust_in(node)
+        tpm2(swtpm.tcti, "nvundefine", "-C", "o", INDEX)
+        lose(proxy, loss, afterwards=True)
+        if not running:
+            stack.close()
+            node = stack.enter_context(Node(settings(room, proxy.tcti)))
+        step_counter(node.counter, "cycle")
+        assert loss.happened.is_set()
+        node.counter.step("cycle")
+        assert codes(node) == ["COUNTER_REDEFINED"]
+        report = judged(export(node, room / "bundle.tar"), trust)
+        assert report.code == "COUNTER_REDEFINED"  # and not COUNTER_GAP, which is for good
+    assert checked(room).gaps == []
+
+
+def test_a_request_for_enrolment_defines_no_counter_unsaid(swtpm: SoftwareTpm, room: Path) -> None:
+    with Node(settings(room)) as node:
+        node.counter.step("start")
+        tpm2(swtpm.tcti, "nvundefine", "-C", "o", INDEX)
+        enrolment_request(node)
+        node.counter.step("cycle")
+        assert codes(node) == ["COUNTER_REDEFINED"]
+    assert checked(room).gaps == []
 
 
 def test_an_older_copy_of_the_state_directory_shows_after_a_reboot(

@@ -59,9 +59,11 @@ class CountingTpm(FakeTpm):
         with self._command("extend"):
             return super().extend_and_quote(body)
 
-    def open_counter(self, index: int) -> Reading:
+    def open_counter(self, index: int, *, define: bool) -> Reading:
         with self._command("open"):
             defined = self.value is None
+            if defined and not define:
+                raise TpmError("TPM_COUNTER_GONE", "it is not there", remedy="define it")
             if self.value is None:
                 self.value = self.highest + 1
             return Reading(index, public_area(index), self.value, defined)

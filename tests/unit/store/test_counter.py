@@ -27,6 +27,8 @@ from tests.unit.store.fake_tpm import LOG_PCR
 from tests.unit.store.records import append
 
 NODE, LOG = "ab" * 16, "cd" * 8
+INTERRUPTIONS = [(0, False), *((nth, when) for nth in range(1, 7) for when in (False, True))]
+"""Of a definition: look, which fails; define, look, and a step."""
 COMMANDS = 4  # of a step: extend and quote, certify, increment, certify
 
 
@@ -39,10 +41,16 @@ class Agent:
     heads: HeadKeeper
     counter: CounterKeeper
     findings: list[str]
+    boot: str
     meanwhile: Callable[[], object] = lambda: None  # once the head of a step is signed
 
     def step(self, reason: str = "cycle") -> None:
-        opened = self.counter.open()
+        while (opened := self.counter.open()).present.defined:
+            self.findings += [finding.code for finding in opened.findings]
+            said = {"boot_id": self.boot, "counter": boot_counter(opened.present)}
+            draft = Draft(Kind.BOOT, b'{"listener":"agent"}', canonical_json(said))
+            self.journal.append([draft]).result()
+            self.counter.go_on(opened)
         self.findings += [finding.code for finding in opened.findings]
         self.heads.tell(opened.findings)
         self.counter.go_on(opened)
@@ -97,7 +105,7 @@ class Node:
             [Draft(Kind.BOOT, b'{"listener":"agent"}', canonical_json(content))]
         ).result()
         counter.go_on(opened)
-        self.agent = Agent(journal, catalogue, heads, counter, self.findings)
+        self.agent = Agent(journal, catalogue, heads, counter, self.findings, boot)
         self.findings += codes
         return self.agent
 
@@ -254,11 +262,32 @@ def test_a_counter_that_was_deleted_goes_on_and_that_is_said(node: Node) -> None
     node.agent.step()
     node.tpm.undefine()
     agent = node.reboot()
-    boot = json.loads(agent.journal.read(agent.journal.size - 1).payload)["counter"]
-    assert (boot["value"], boot["defined"]) == (3, True)
     agent.step()
+    boots = [json.loads(r.payload) for r in agent.journal.scan(0) if r.kind is Kind.BOOT]
+    said = [(boot["counter"]["value"], boot["counter"]["defined"]) for boot in boots]
+    assert said == [(1, True), (None, True), (3, True)]
     assert node.findings == ["COUNTER_REDEFINED"]
     assert Checker().read(agent.journal).gaps == []
+
+
+@pytest.mark.parametrize(("command", "afterwards"), INTERRUPTIONS)
+@pytest.mark.parametrize("how", ["restart", "reboot", "lose"])
+def test_an_interruption_anywhere_in_a_definition_leaves_nothing_unexplained(
+    node: Node, command: int, how: str, *, afterwards: bool
+) -> None:
+    node.agent.step()
+    node.tpm.undefine()
+    by = TpmError if how == "lose" else KilledError
+    node.tpm.interrupt(command, afterwards=afterwards, by=by)
+    with pytest.raises(by):
+        node.agent.step()
+    if how != "lose":
+        node.start() if how == "restart" else node.reboot()
+    agent = node.agent
+    agent.step()
+    checked = Checker().read(agent.journal)
+    assert (checked.gaps, node.findings) == ([], ["COUNTER_REDEFINED"])
+    assert checked.certified == node.tpm.value
 
 
 def test_a_step_over_a_head_of_an_earlier_run_of_the_tpm_is_not_recorded(node: Node) -> None:
