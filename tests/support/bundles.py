@@ -4,7 +4,7 @@ import base64
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from swt3_agent.daemon.airgap import close_export, plan_export
+from swt3_agent.daemon.airgap import close_export
 from swt3_agent.daemon.node import Node
+from swt3_agent.daemon.operations import operations
 from swt3_agent.protocol.bundle import Manifest, encode_text
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind
@@ -22,6 +23,8 @@ from swt3_agent.protocol.ustar import END, member_header, padding
 from swt3_agent.store.bundle.build import Plan, write_range
 from swt3_agent.store.bundle.writer import BundleWriter
 from swt3_agent.store.drafts import Draft
+from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.journal import Journal
 from swt3_agent.verify import BundleReport, enroller_public_key, sign_trust, verify_bundle
 from tests.support.anchors import inference_anchor
 
@@ -76,10 +79,23 @@ def export(
     ima: bool = False,
 ) -> bytes:
     """Export as the verb does; the bundle."""
-    plan = msgspec.convert(plan_export(node, first, end, ima=ima), Plan)
+    answers = operations(node)
+    plan = msgspec.convert(answers["plan_export"](first=first, end=end, ima=ima), Plan)
+    return write_bundle(path, plan, node.journal, node.evidence, answers["close_export"])
+
+
+def write_bundle(
+    path: Path,
+    plan: Plan,
+    journal: Journal,
+    evidence: EvidenceStore,
+    close_export: Callable[..., Any],
+) -> bytes:
+    """The bundle of ``plan``, once ``close_export`` has answered for whose log it is."""
     with BundleWriter(path) as writer:
-        manifest = write_range(writer, node.journal, plan, node.evidence)
-        closing = close_export(node, sha256(manifest).hexdigest(), plan.first, plan.end)
+        manifest = write_range(writer, journal, plan, evidence)
+        digest = sha256(manifest).hexdigest()
+        closing = close_export(manifest=digest, first=plan.first, end=plan.end)
         writer.add("proof.json", closing["proof"].encode())
         writer.add("tail.json", closing["tail"].encode())
         writer.finish()

@@ -1,21 +1,30 @@
 """An agent to which something happens, and what a stranger makes of its log afterwards."""
 
 import io
+import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from swt3_agent.daemon.control import call
 from swt3_agent.errors import RemoteError
 from swt3_agent.protocol.proof import decode_proof
+from swt3_agent.protocol.record import Kind
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
+from swt3_agent.store.bundle.build import Plan
+from swt3_agent.store.evidence_store import EvidenceStore
+from swt3_agent.store.journal import Journal
+from swt3_agent.store.state import existing_layout
 from swt3_agent.verify import BundleReport, enroller_public_key, sign_trust, verify_bundle
 from tests.support.agent import AgentProcess, IntakeConnection
 from tests.support.anchors import inference_anchor, submission_of
+from tests.support.bundles import write_bundle
 
 PATIENCE_S = 60.0
 TPM_TIMEOUT_S = 3.0
@@ -37,9 +46,11 @@ class Victim(AgentProcess):
     It remembers how many anchors it acknowledged: all of them must be in its log ever after.
     """
 
-    def __init__(self, room: Path, tcti: str, **options: Any) -> None:
+    def __init__(
+        self, room: Path, tcti: str, *, tpm_timeout_s: float = TPM_TIMEOUT_S, **options: Any
+    ) -> None:
         settings = room / "agent.yaml"
-        settings.write_text(_SETTINGS.format(timeout=TPM_TIMEOUT_S))
+        settings.write_text(_SETTINGS.format(timeout=tpm_timeout_s))
         settings.chmod(0o600)
         super().__init__(room, tcti, arguments=("--config", str(settings)), **options)
         self.acknowledged: set[str] = set()
@@ -59,12 +70,17 @@ class Victim(AgentProcess):
 
     def assert_nothing_is_lost(self) -> None:
         """Every anchor that was acknowledged is in the log, once."""
-        logged = [
-            record["payload"]["anchor_fingerprint"]
-            for record in self.records()
-            if record["kind"] == "relayed"
-        ]
+        with self._journal() as journal:
+            logged = [
+                json.loads(record.payload)["anchor_fingerprint"]
+                for record in journal.scan(0)
+                if record.kind is Kind.RELAYED
+            ]
         assert sorted(logged) == sorted(self.acknowledged)
+
+    def _journal(self) -> Journal:
+        layout = existing_layout(self.state_dir)
+        return Journal.open(layout.journal, layout.keys, readonly=True)
 
     def ask(self, operation: str, **arguments: Any) -> Any:
         """What the daemon answers on its control socket. Raises RemoteError."""
@@ -124,12 +140,12 @@ class Victim(AgentProcess):
 
     def judged(self, trust: bytes) -> BundleReport:
         """What a stranger makes of the whole log, exported now."""
-        room = self.root / f"export-{uuid4()}"
-        room.mkdir()
-        done = self.json("export", str(room), "--from", "0")
-        return verify_bundle(
-            io.BytesIO(Path(done["file"]).read_bytes()), trust=trust, allow_software_tpm=True
-        )
+        plan = msgspec.convert(self.ask("plan_export", first=0, end=None, ima=False), Plan)
+        evidence = EvidenceStore(existing_layout(self.state_dir).evidence)
+        path = self.root / f"{uuid4()}.tar"
+        with self._journal() as journal:
+            bundle = write_bundle(path, plan, journal, evidence, partial(self.ask, "close_export"))
+        return verify_bundle(io.BytesIO(bundle), trust=trust, allow_software_tpm=True)
 
 
 def head_lack(status: dict[str, Any]) -> str | None:

@@ -18,6 +18,14 @@ def victim(room: Path, swtpm: SoftwareTpm) -> Iterator[Victim]:
 
 
 @pytest.fixture
+def impatient(room: Path, swtpm: SoftwareTpm) -> Iterator[Victim]:
+    """A daemon that gives its TPM up soon."""
+    running = Victim(room, swtpm.tcti, tpm_timeout_s=1.0)
+    with running:
+        yield running
+
+
+@pytest.fixture
 def proxy(room: Path, swtpm: SoftwareTpm) -> Iterator[TpmProxy]:
     with TpmProxy(room / "proxy.sock", room / "tpm" / "tpm.sock") as running:
         yield running

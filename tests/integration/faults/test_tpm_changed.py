@@ -6,14 +6,18 @@ from pathlib import Path
 from socket import AF_UNIX, socket
 from typing import Any
 
+import pytest
+
+from swt3_agent.errors import RemoteError
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from tests.support.software_tpm import TOOL_TIMEOUT_S, tpm2
 from tests.support.tpm_proxy import TpmProxy
 from tests.support.victims import Victim, found, head_lack
 
 INDEX = "0x1500001"
-_NO_SESSION, _FLUSH, _START_SESSION = 0x8001, 0x165, 0x176
-_RH_NULL, _ALG_NULL, _ALG_SHA256 = 0x40000007, 0x0010, 0x000B
+_NO_SESSION, _FLUSH, _LOAD_EXTERNAL, _START_SESSION = 0x8001, 0x165, 0x167, 0x176
+_RH_NULL, _ALG_RSA, _ALG_NULL, _ALG_SHA256 = 0x40000007, 0x0001, 0x0010, 0x000B
+_SIGN = 0x40000  # TPMA_OBJECT
 
 
 def test_a_lockout_does_not_concern_us(victim: Victim, swtpm: SoftwareTpm) -> None:
@@ -65,13 +69,50 @@ def test_slots_that_others_fill_delay_heads_until_they_are_free(
     victim.assert_nothing_is_lost()
 
 
+def test_slots_of_objects_that_others_fill_delay_what_needs_one_more_and_no_head(
+    victim: Victim, room: Path
+) -> None:
+    """The agent's key and its parent lie in two of three: a head needs no other."""
+    trust = victim.trust()
+    objects = fill_objects(room)
+    assert objects
+    status = victim.cover(victim.take())
+    assert (found(status), head_lack(status)) == (set(), None)
+    with pytest.raises(RemoteError) as refused:
+        victim.ask("enrol_request")  # which loads the endorsement key
+    assert refused.value.code == "TPM_BUSY"
+    for handle in objects:
+        send(room, _FLUSH, struct.pack(">I", handle))
+    assert victim.ask("enrol_request")
+    victim.stop()
+    assert len(fill_objects(room)) == 3
+    victim.start()  # which takes them for leftovers of its own
+    assert found(victim.cover(victim.take())) == set()
+    assert victim.judged(trust).code == "VERIFIED"
+    victim.assert_nothing_is_lost()
+
+
 def fill_sessions(room: Path) -> list[int]:
     """Start HMAC sessions until the TPM takes no more; their handles."""
     body = struct.pack(
         ">IIH16sHBHH", _RH_NULL, _RH_NULL, 16, bytes(16), 0, 0, _ALG_NULL, _ALG_SHA256
     )
+    return fill(room, _START_SESSION, body)
+
+
+def fill_objects(room: Path) -> list[int]:
+    """Load public keys until the TPM takes no more; their handles."""
+    area = struct.pack(
+        ">HHIHHHHIH", _ALG_RSA, _ALG_SHA256, _SIGN, 0, _ALG_NULL, _ALG_NULL, 2048, 0, 256
+    ) + bytes([0xFF] * 256)
+    body = struct.pack(">HH", 0, len(area)) + area + struct.pack(">I", _RH_NULL)
+    return fill(room, _LOAD_EXTERNAL, body)
+
+
+def fill(room: Path, code: int, body: bytes) -> list[int]:
+    """Repeat a command that takes a slot until none is left; the handles."""
     handles = []
-    while (answer := send(room, _START_SESSION, body))[0] == 0:
+    while (answer := send(room, code, body))[0] == 0:
         handles.append(int.from_bytes(answer[1][:4], "big"))
     return handles
 

@@ -90,8 +90,9 @@ def kill(swtpm: SoftwareTpm) -> None:
 
 
 def test_a_tpm_that_is_stopped_delays_signatures_and_nothing_else(
-    victim: Victim, swtpm: SoftwareTpm
+    impatient: Victim, swtpm: SoftwareTpm
 ) -> None:
+    victim = impatient
     trust = victim.trust()
     with frozen(swtpm):
         victim.take()
