@@ -36,8 +36,8 @@ def limits(
         yield "Who made this log: nobody signed its heads, and root can write another."
     elif not compared:
         yield (
-            "That the boot state is good: it was quoted, replayed where a log is here, not compared with"
-            " reference values (--reference)."
+            "That the boot state is good: it was quoted, replayed where a boot log is here, and not"
+            " compared with reference values (--reference)."
         )
     yield from _windows(history)
     if manifest.first > 0:
