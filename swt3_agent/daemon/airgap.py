@@ -24,7 +24,12 @@ from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.store.bundle.boots import boots_in
 from swt3_agent.store.bundle.build import Plan
 from swt3_agent.store.bundle.counter import counter_before
-from swt3_agent.store.bundle.heads import boot_heads, head_before, heads_between
+from swt3_agent.store.bundle.heads import (
+    boot_heads,
+    head_before,
+    heads_between,
+    refuse_too_many_after,
+)
 from swt3_agent.store.exports import Exports, export_draft
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.key_history import KeyStep, key_steps
@@ -41,8 +46,9 @@ def plan_export(
 
     ``first`` None: where the last export ended; ``end`` None: everything there is. ``ima``: with
     IMA logs even where file names are more than may leave.
-    Raises UsageError ``BAD_RANGE``, AgentError with custody's own reason where it does not keep
-    what clearing removes, and what making a head raises.
+    Raises UsageError ``BAD_RANGE``, AgentError ``BUNDLE_TOO_LARGE`` where too much follows the
+    range or led to it, AgentError with custody's own reason where it does not keep what clearing
+    removes, and what making a head raises.
     """
     _refuse_without_custody(node)
     if node.gaps is not None:
@@ -62,6 +68,7 @@ def plan_export(
             remedy="give --from below --to, and both within the log (`swt3-agent status`)",
         )
     journal, catalogue = node.journal, node.catalogue
+    refuse_too_many_after(catalogue, end)
     steps = [step for step in key_steps(journal, catalogue) if step.record.ak_public is not None]
     keys = [encode_base64(step.record.ak_public or b"") for step in steps]
     previous = head_before(journal, catalogue, first)

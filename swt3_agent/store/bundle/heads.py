@@ -11,6 +11,8 @@ from swt3_agent.store.catalogue import Catalogue, HeadEntry
 from swt3_agent.store.head_records import HeadRecord, read_head
 from swt3_agent.store.journal import Journal
 
+MAX_LATER_HEADS = 32_768
+"""Heads after the range of one bundle: `tail.json` shows each of them, and has its bound."""
 _note_seq = attrgetter("note_seq")
 
 
@@ -19,6 +21,18 @@ def head_before(journal: Journal, catalogue: Catalogue, first: int) -> Head | No
     entries = catalogue.heads()
     place = bisect_left(entries, first, key=_note_seq)
     return None if place == 0 else _shown(read_head(journal, entries[place - 1]))
+
+
+def refuse_too_many_after(catalogue: Catalogue, end: int, most: int = MAX_LATER_HEADS) -> None:
+    """Raises AgentError ``BUNDLE_TOO_LARGE`` where more heads than ``most`` follow ``end``."""
+    later = [entry.note_seq for entry in catalogue.heads() if entry.note_seq >= end]
+    if len(later) > most:
+        raise AgentError(
+            "BUNDLE_TOO_LARGE",
+            f"{len(later)} heads follow record {end}, and a bundle shows {most} of them at most",
+            remedy=f"give --to {later[-most]} or more, or leave it out: the range of a bundle may"
+            " be longer than you need",
+        )
 
 
 def heads_between(journal: Journal, catalogue: Catalogue, start: int, last: bytes) -> list[Head]:

@@ -37,6 +37,8 @@ class Boots:
     _now: str | None = None
     _begun: str | None = None
     _bounds: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _seen_in: dict[int, str] = field(default_factory=dict)
+    """The boot of each reading in the range, as far as a record before it names that."""
 
     @classmethod
     def of(cls, manifest: Manifest) -> "Boots":
@@ -71,16 +73,23 @@ class Boots:
             return
         if record.seq in self.named:
             self.readings[record.seq] = reading
+            if self._now is not None and not earlier:
+                self._seen_in[record.seq] = self._now
         if "quote" in reading.attachments and self._now is not None and not earlier:
             first, _ = self._bounds.get(self._now, (record.seq, record.seq))
             self._bounds[self._now] = first, record.seq
 
     def check_named(self, boots: Sequence[BootInfo]) -> None:
-        """Whether the manifest names the first and the last reading of each boot in the range.
+        """Whether the manifest names each boot once, with readings of its own, and of those in the
+        range the first and the last.
 
         Raises FormatError ``BOOT_READINGS``.
         """
         named = {boot.boot_id: boot.readings for boot in boots}
+        if len(named) != len(boots):
+            raise refusal("BOOT_READINGS", "the manifest names a boot twice")
+        for boot in boots:
+            self._check_own(boot)
         for boot_id, (first, last) in self._bounds.items():
             readings = named.get(boot_id, [])
             begins = boot_id == self._begun  # then the first may lie before the range
@@ -88,6 +97,15 @@ class Boots:
                 raise refusal(
                     "BOOT_READINGS",
                     f"the manifest does not name the first and the last quote of boot {boot_id}",
+                )
+
+    def _check_own(self, boot: BootInfo) -> None:
+        begins_here = boot.boot_id in self.shown and boot.boot_id != self._begun
+        for seq in (*boot.readings, *boot.ima_log):
+            seen_in = self._seen_in.get(seq)
+            if seen_in != boot.boot_id and (begins_here or seen_in is not None):
+                raise refusal(
+                    "BOOT_READINGS", f"record {seq} is of another boot than {boot.boot_id}"
                 )
 
     def reading(self, seq: int) -> Reading:

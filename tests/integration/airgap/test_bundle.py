@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from swt3_agent.errors import AgentError
+from swt3_agent.store.bundle.heads import refuse_too_many_after
 from tests.integration.airgap.conftest import Handed
 from tests.support.bundles import export, judged, pack, unpack
 
@@ -59,6 +60,19 @@ def test_a_range_that_is_not_there_is_refused(handed: Handed, first: int, end: i
     with pytest.raises(AgentError) as refused:
         export(handed.node, Path("/nowhere/bundle.tar"), first, end)
     assert refused.value.code == "BAD_RANGE"
+
+
+def test_a_range_that_too_many_heads_follow_is_refused_before_the_log_says_it_left(
+    handed: Handed,
+) -> None:
+    catalogue = handed.node.catalogue
+    notes = [entry.note_seq for entry in catalogue.heads()]
+    refuse_too_many_after(catalogue, notes[1], most=len(notes) - 1)
+    with pytest.raises(AgentError) as refused:
+        refuse_too_many_after(catalogue, notes[1], most=len(notes) - 2)
+    assert refused.value.code == "BUNDLE_TOO_LARGE"
+    assert f"--to {notes[2]} " in refused.value.remedy
+    refuse_too_many_after(catalogue, notes[2], most=len(notes) - 2)
 
 
 def test_without_a_trust_file_nothing_is_verified(handed: Handed) -> None:
