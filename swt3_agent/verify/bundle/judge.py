@@ -27,12 +27,7 @@ from swt3_agent.protocol.trust import Floors, TrustStatement
 from swt3_agent.verify import anchoring
 from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of, refusal
 from swt3_agent.verify.bundle.closing import examine_closing
-from swt3_agent.verify.bundle.contents import (
-    Contents,
-    Progress,
-    examine_records,
-    examine_tree,
-)
+from swt3_agent.verify.bundle.contents import Contents, Progress, examine_records
 from swt3_agent.verify.bundle.earlier_records import earlier_records
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.bundle.heads import HeadChain
@@ -40,6 +35,7 @@ from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.limits import limits
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.standing import examine_boots, examine_counter, examine_signers
+from swt3_agent.verify.bundle.tree import examine_tree
 from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 

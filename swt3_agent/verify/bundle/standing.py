@@ -6,9 +6,9 @@ from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.public import parse_tpmt
 from swt3_agent.verify.bundle.archive import Archive
 from swt3_agent.verify.bundle.boot_state import judge_boots
-from swt3_agent.verify.bundle.contents import reaches
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.bundle.history import History
+from swt3_agent.verify.bundle.tree import reaches
 from swt3_agent.verify.references import examine_reference
 
 _DOUBTS = {
