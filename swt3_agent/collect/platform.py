@@ -46,12 +46,13 @@ class PlatformCollector:
         *,
         interval_s: float = 300.0,
         timeout_s: float = 130.0,
-        boot_faults: Callable[[], Sequence[Reason]] = tuple,
+        boot_faults: Callable[[int], Sequence[Reason]] = lambda _: (),
         log_pcr: int = 13,
         ima_kept: Callable[[], int] = lambda: 0,
     ) -> None:
         """``source`` None: the node has no TPM; ``logs`` None: nobody reads the kernel's logs.
-        ``boot_faults``: what heads found of this boot. ``log_pcr`` is the agent's own register, of
+        ``boot_faults``: what heads found of this boot, and would of one whose quote says that the
+        TPM was reset so often. ``log_pcr`` is the agent's own register, of
         which boot logs know nothing. ``ima_kept`` as of ``ImaLog``.
 
         Source and logs bound their own calls: ``timeout_s`` must leave room for two of the TPM's,
@@ -98,7 +99,7 @@ class PlatformCollector:
             "manufacturer": identity.manufacturer,
             "firmware": identity.firmware,
             "log_pcr": self._log_pcr,
-            "boot_faults": [fault.to_json() for fault in self._boot_faults()],
+            "boot_faults": [fault.to_json() for fault in self._boot_faults(quote.reset_count)],
             "boot_log": _NO_SOURCE,
             "ima_log": ima_lack,
         }

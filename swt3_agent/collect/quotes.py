@@ -60,6 +60,7 @@ class VerifiedQuote:
     """A quote that holds. ``claims`` are what it says, ``attachment`` is it as it came."""
 
     pcrs: Mapping[int, bytes]
+    reset_count: int
     claims: Mapping[str, object]
     attachment: bytes
 
@@ -108,7 +109,8 @@ def verify_quote(quote: Quote, nonce: bytes) -> VerifiedQuote:
         "ak_name": ak_name,
         "digest": info.digest.hex(),
     }
-    return VerifiedQuote(dict(quote.pcrs), claims, _attachment(quote, nonce, pcrs, ak_name))
+    attachment = _attachment(quote, nonce, pcrs, ak_name)
+    return VerifiedQuote(dict(quote.pcrs), attest.reset_count, claims, attachment)
 
 
 def _check_answers(attest: Attest, nonce: bytes) -> QuoteInfo:

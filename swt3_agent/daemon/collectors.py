@@ -52,15 +52,15 @@ class Watched:
 def watched_collectors(
     config: Config,
     tpm: QuoteSource | None,
-    boot_faults: Callable[[], Sequence[Reason]] = tuple,
+    boot_faults: Callable[[int], Sequence[Reason]] = lambda _: (),
     accepted: Callable[[], Sequence[Accepted] | Reason] = tuple,
     ima_kept: Callable[[], int] = lambda: 0,
 ) -> tuple[Watched, ...]:
     """Every collector of this node, in the order in which they are shown.
 
-    ``boot_faults``: why the TPM's registers do not tell of this boot. ``accepted``: the reference
-    values for the boot state that are in force. ``ima_kept``: bytes of this boot's IMA list that
-    the log holds.
+    ``boot_faults``: why the TPM's registers do not tell of this boot, by how often it was reset.
+    ``accepted``: the reference values for the boot state that are in force. ``ima_kept``: bytes of
+    this boot's IMA list that the log holds.
     """
     library = None if config.gpu.library is None else Path(config.gpu.library)
     driver = NvmlDriver(library_path=library)

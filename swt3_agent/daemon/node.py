@@ -209,12 +209,17 @@ class Node:
         except AgentError:
             return 0
 
-    def _boot_faults(self) -> tuple[Reason, ...]:
-        """Why the TPM's registers do not tell of this boot, where start or heads have shown that.
+    def _boot_faults(self, reset_count: int) -> tuple[Reason, ...]:
+        """Why the TPM's registers do not tell of this boot, where start or heads have shown that,
+        or the newest head was signed before a reset that the next one will find.
 
         By the counts: ``findings`` keeps only the newest, and others could push these out.
         """
-        found = self.finding_counts.keys() | self.earlier_findings.keys()
+        found = {*self.finding_counts, *self.earlier_findings}
+        head = self.heads.latest
+        ours = None if head is None or head.note.boot_id != self.boot_id else head.quote
+        if ours is not None and ours.reset_count() != reset_count:
+            found.add(tpm_was_reset().code)
         return tuple(
             fault for fault in (tpm_was_reset(), boot_without_reset()) if fault.code in found
         )

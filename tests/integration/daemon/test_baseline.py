@@ -381,6 +381,24 @@ def test_registers_that_were_made_up_after_a_reset_are_neither_passed_nor_accept
         assert refused(lambda: accept(running)) == "TPM_RESET_UNDER_RUNNING_SYSTEM"
 
 
+def test_registers_that_are_made_up_between_two_heads_do_not_pass_until_the_next_one(
+    template: Path, room: Path
+) -> None:
+    write_log(room / "kernel", Log.BOOT, LOG)
+    with (
+        start_copy(template, room / "tpm") as tpm,
+        accepting(room / "probe.sock", lambda connection: answer(connection, room / "kernel")),
+    ):
+        boot(tpm.tcti, LOG)
+        with Node(configured(room, tpm.tcti)) as running:
+            accept(running)
+            assert outcome(running) == ("PASS", [])
+            tpm.stop()
+            with start_software_tpm(room / "tpm") as again:
+                boot(again.tcti, LOG)
+                assert outcome(running) == ("FAIL", ["TPM_RESET_UNDER_RUNNING_SYSTEM"])
+
+
 def test_a_kernel_that_another_one_started_is_neither_passed_nor_accepted(
     template: Path, room: Path
 ) -> None:
