@@ -68,6 +68,7 @@ def enrolment_request(node: Node) -> dict[str, Any]:
             firmware=_printable(identity.firmware),
         ),
         ak_public=context.ak_public,
+        ak_parent=identity.ak_parent.hex(),
         endorsement_keys=[
             EnrolmentKey(template=key.template, public=key.public, certificate=key.certificate)
             for key in keys

@@ -96,7 +96,8 @@ class CounterEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a node says of itself. Its head, and its counter where it keeps one, are signed by the
-    AK; that this AK lives beside one of the EKs is what the challenge is to show."""
+    AK; that this AK lives beside one of the EKs is what the challenge is to show. ``ak_parent`` is
+    the Name of the primary that the AK hangs under."""
 
     format: str
     node_id: NodeId
@@ -106,6 +107,7 @@ class Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defa
     machine: Machine
     tpm: TpmClaim
     ak_public: Public
+    ak_parent: Name
     endorsement_keys: Annotated[list[EnrolmentKey], Meta(min_length=1, max_length=8)]
     head: HeadEvidence
     counter: CounterEvidence | None = None

@@ -42,12 +42,14 @@ _COMMON = (
 
 @dataclass(frozen=True, slots=True)
 class LoadedKey:
-    """Handles of the storage primary and of the key under it; ``public`` is a TPMT_PUBLIC."""
+    """Handles of the storage primary, whose Name is ``parent_name``, and of the key under it;
+    ``public`` is a TPMT_PUBLIC."""
 
     parent: ESYS_TR
     handle: ESYS_TR
     public: bytes
     auth: bytes = field(repr=False)
+    parent_name: bytes
 
     def name(self) -> bytes:
         """Its Name."""
@@ -111,7 +113,7 @@ def load_key(esapi: ESAPI, blob: KeyBlob, auth: bytes) -> LoadedKey:
     except BaseException:
         flush(esapi, parent)
         raise
-    return LoadedKey(parent, handle, public.tpmt, auth)
+    return LoadedKey(parent, handle, public.tpmt, auth, parent_name)
 
 
 def _refuse_other_tpm(parent_name: bytes, blob: KeyBlob) -> None:

@@ -50,12 +50,13 @@ class Live:
 
 class Link:
     """``ak`` is the TPMT_PUBLIC of the key that must be found; empty: any, and one is created
-    where there is none."""
+    where there is none. ``ak_parent`` is the Name of what it hangs under, known once it is open."""
 
     def __init__(self, tcti: str, keys_dir: Path, expected_ak: bytes) -> None:
         self.tcti = tcti
         self.keys_dir = keys_dir
         self.ak = expected_ak
+        self.ak_parent = b""
         self._live: Live | None = None
 
     def open(self, *, replace_ak: bool) -> tuple[Properties, bool]:
@@ -75,7 +76,7 @@ class Link:
         except BaseException:
             esapi.close()
             raise
-        self._live, self.ak = Live(esapi, key), key.public
+        self._live, self.ak, self.ak_parent = Live(esapi, key), key.public, key.parent_name
         if not replace_ak:
             self._finish_adoption()
         return properties, created

@@ -30,7 +30,8 @@ class TpmIdentity:
     """Which TPM this is and the key that signs for it.
 
     ``kind`` is ``TPM`` or ``SOFTWARE_TPM``; ``firmware`` is TPM_PT_FIRMWARE_VERSION in hex;
-    ``ak_public`` a TPMT_PUBLIC; ``ak_created`` says that the key was made by this very ``open``.
+    ``ak_public`` a TPMT_PUBLIC, ``ak_parent`` the Name of the storage primary that it hangs under;
+    ``ak_created`` says that the key was made by this very ``open``.
     """
 
     kind: RootOfTrust
@@ -38,6 +39,7 @@ class TpmIdentity:
     vendor: str
     firmware: str
     ak_public: bytes
+    ak_parent: bytes
     ak_created: bool
 
 

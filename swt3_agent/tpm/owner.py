@@ -98,6 +98,7 @@ class Owner:
             vendor=properties.vendor,
             firmware=properties.firmware,
             ak_public=self._link.ak,
+            ak_parent=self._link.ak_parent,
             ak_created=created,
         )
 

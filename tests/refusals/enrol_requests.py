@@ -24,10 +24,12 @@ from tests.refusals.enrolment import (
 from tests.support.enrolment import (
     COUNTER_PUBLIC,
     NOW_MS,
+    OWNER,
     SWTPM,
     PaperEk,
     counter_evidence,
     enrolment_key,
+    qualified,
     request_of,
 )
 from tests.support.forge import OTHER_AK, SIGN, Quote, ak_public
@@ -171,6 +173,13 @@ def _requests() -> Iterator[Case]:
         "a challenge quote for a head",
         "QUOTE_CHALLENGE",
         request_of(replace(NODE, quote=Quote(extra=bytes(31))), key),
+    )
+    owners = qualified(NODE.public, hierarchy=OWNER)
+    yield request_case(
+        "request-hierarchy",
+        "a key of the owner's hierarchy, whose quotes hide how often the TPM was reset",
+        "ENROL_HIERARCHY",
+        request_of(replace(NODE, quote=Quote(signer=owners)), key),
     )
     yield request_case(
         "request-future",

@@ -9,7 +9,7 @@ import hmac
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from hashlib import new as new_hash
 from hashlib import sha256
@@ -345,6 +345,24 @@ def counter_evidence(
     return CounterEvidence(public=public, attest=attest, signature=sign(key, attest))
 
 
+AK_PARENT = b"\x00\x0b" + sha256(b"storage primary").digest()
+ENDORSEMENT, OWNER = bytes.fromhex("4000000b"), bytes.fromhex("40000001")
+
+
+def _under(parent: bytes, node: PaperNode) -> PaperNode:
+    """``node`` as its TPM speaks where its AK hangs under ``parent``, unless it says otherwise."""
+    if node.quote.signer != Quote().signer:
+        return node
+    return replace(node, quote=replace(node.quote, signer=qualified(node.public, parent)))
+
+
+def qualified(public: bytes, parent: bytes = AK_PARENT, hierarchy: bytes = ENDORSEMENT) -> bytes:
+    """The Qualified Name of this key under a primary of that hierarchy."""
+    name = b"\x00\x0b" + sha256(public).digest()
+    above = b"\x00\x0b" + sha256(hierarchy + parent).digest()
+    return b"\x00\x0b" + sha256(above + name).digest()
+
+
 def request_of(
     node: PaperNode | None = None,
     *keys: EnrolmentKey,
@@ -353,7 +371,7 @@ def request_of(
     **changes: object,
 ) -> Request:
     """What ``node`` would ask, unless changed; its TPM says that it is hardware."""
-    node = node or PaperNode()
+    node = _under(AK_PARENT, node or PaperNode())
     body = node.note().body()
     pcrs = {str(index): value.hex() for index, value in node.pcrs(body).items()}
     fields: dict[str, object] = {
@@ -365,6 +383,7 @@ def request_of(
         "machine": Machine(hostname="gpu-7", product="Rack Server"),
         "tpm": TpmClaim(kind=kind, manufacturer=manufacturer, vendor="", firmware="1.2"),
         "ak_public": node.public,
+        "ak_parent": AK_PARENT.hex(),
         "endorsement_keys": list(keys),
         "head": HeadEvidence(
             checkpoint=node.signed_note().decode(),

@@ -20,6 +20,7 @@ from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.protocol.trust import Floors
 from swt3_agent.tcg.attest import Attest, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
+from swt3_agent.tcg.names import under_endorsement_primary
 from swt3_agent.tcg.nv_public import COUNTER_SIZE, NvPublic, check_counter, parse_nv_public
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
 from swt3_agent.verify import quote
@@ -61,8 +62,8 @@ def check_request(data: bytes, now_ms: int) -> CheckedRequest:
     Raises FormatError: ``ENROL_FORMAT_UNKNOWN``, ``ENROL_FILE``; ``PUBLIC_*`` and ``AK_*`` for an
     AK that is none; ``NOTE_*``, ``SIGNATURE_*``, ``ATTEST_*``, ``QUOTE_*``, ``PCR_*``, ``LOG_PCR``
     and ``LOG_PCR_REPLAY`` for the head, as for that of a proof; ``ENROL_IDENTITY`` for the head of
-    another log; ``ENROL_FUTURE``, ``ENROL_STALE``; ``ENROL_COUNTER_*``, ``NV_PUBLIC_*`` and
-    ``COUNTER_INDEX_*``.
+    another log; ``ENROL_HIERARCHY``; ``ENROL_FUTURE``, ``ENROL_STALE``; ``ENROL_COUNTER_*``,
+    ``NV_PUBLIC_*`` and ``COUNTER_INDEX_*``.
     """
     request = decode_file(data, Request)
     ak = parse_tpmt(request.ak_public)
@@ -72,6 +73,14 @@ def check_request(data: bytes, now_ms: int) -> CheckedRequest:
     if (note.node_id, note.log_id) != (request.node_id, request.log_id):
         raise _refusal("ENROL_IDENTITY", "its head is of another node or log than it says")
     attest = _check_head(head, request.head, ak)
+    parent = bytes.fromhex(request.ak_parent)
+    if attest.qualified_signer != under_endorsement_primary(parent, ak.name()):
+        raise FormatError(
+            "ENROL_HIERARCHY",
+            "the AK does not hang under a primary of the endorsement hierarchy: its quotes show"
+            " obfuscated counts of resets",
+            remedy="enrol a key that the agent made; look for what made this one",
+        )
     if note.utc_ms > now_ms + CLOCK_TOLERANCE_MS:
         raise FormatError(
             "ENROL_FUTURE",

@@ -13,9 +13,11 @@ from swt3_agent.verify.enrolment import CheckedRequest, check_request
 from tests.support.enrolment import (
     COUNTER_PUBLIC,
     NOW_MS,
+    OWNER,
     counter_evidence,
     enrolment_key,
     paper_ek,
+    qualified,
     request_of,
 )
 from tests.support.forge import AK, OTHER_AK, SIGN, PaperNode, Quote, ak_public, sign, spki
@@ -91,6 +93,13 @@ def signed_by_another(node: PaperNode) -> bytes:
 )
 def test_the_head_must_be_a_quote_of_itself(node: PaperNode, code: str) -> None:
     refused(code, request_of(node, KEY))
+
+
+def test_a_key_outside_the_endorsement_hierarchy_is_refused() -> None:
+    owners = replace(NODE, quote=Quote(signer=qualified(NODE.public, hierarchy=OWNER)))
+    refused("ENROL_HIERARCHY", request_of(owners, KEY))
+    elsewhere = b"\x00\x0b" + bytes(32)
+    refused("ENROL_HIERARCHY", request_of(NODE, KEY, ak_parent=elsewhere.hex()))
 
 
 def test_a_head_from_the_future_is_refused() -> None:
