@@ -255,6 +255,11 @@ class Tpm:
         """The process that owns the TPM now; None where there is none."""
         return self._supervisor.process_id
 
+    def end_within(self, seconds: float) -> None:
+        """Let no call that begins from now on wait or last beyond that: the agent stops, and a TPM
+        that hangs must not keep it from stopping in order."""
+        self._supervisor.end_within(seconds)
+
     def close(self) -> None:
         """End the child, which flushes all that it had loaded into the TPM."""
         self._supervisor.close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -28,6 +29,7 @@ class Supervisor:
         self._request = request
         self._timeout_s = timeout_s
         self._lock = threading.Lock()
+        self._ends = math.inf
         self._closed = False
         self._child: Child | None = None
         self._identity: TpmIdentity | None = None
@@ -80,6 +82,10 @@ class Supervisor:
                 child.ask(part, type(None), deadline)
             return child.ask(request, result, deadline)
 
+    def end_within(self, seconds: float) -> None:
+        """As ``client.Tpm.end_within``."""
+        self._ends = time.monotonic() + seconds
+
     def close(self) -> None:
         """End the child; whoever waits for a turn is refused."""
         self._closed = True
@@ -89,16 +95,17 @@ class Supervisor:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[float]:
         """Wait for the turn; gives the deadline of the call."""
-        if not self._lock.acquire(timeout=self._timeout_s):
+        wait_s = min(self._timeout_s, max(self._ends - time.monotonic(), 0.0))
+        if not self._lock.acquire(timeout=wait_s):
             raise TpmError(
                 "TPM_BUSY",
-                f"another call has held the TPM for {self._timeout_s:g} s",
+                f"another call has held the TPM for {wait_s:g} s",
                 remedy="try again later",
             )
         try:
             if self._closed:
                 raise TpmError("TPM_FAILED", "the TPM was closed", remedy="open it again")
-            yield time.monotonic() + self._timeout_s
+            yield min(time.monotonic() + self._timeout_s, self._ends)
         finally:
             self._lock.release()
 

@@ -46,6 +46,16 @@ def code_of(tpm: Tpm) -> str:
     return caught.value.code
 
 
+def test_a_tpm_that_hangs_keeps_no_agent_from_its_end(
+    open_tpm: OpenTpm, swtpm: SoftwareTpm
+) -> None:
+    tpm = open_tpm(timeout_s=600.0)
+    tpm.open()
+    with frozen(swtpm):
+        tpm.end_within(0.5)
+        assert [code_of(tpm) for _ in range(2)] == ["TPM_BUSY"] * 2
+
+
 def test_a_killed_owner_is_replaced_and_its_leftovers_are_flushed(
     open_tpm: OpenTpm, swtpm: SoftwareTpm
 ) -> None:
