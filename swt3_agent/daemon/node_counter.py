@@ -48,8 +48,19 @@ class NodeCounter:
         if self._heads.counter is None:  # nothing counts here, or not yet
             return False
         if self._stepped is None or self.lack is not None:
-            return self._back_off.due
+            return self._back_off.due and not self._follows_a_crash()
         return self._now() - self._stepped >= self._config().intervals.counter
+
+    def _follows_a_crash(self) -> bool:
+        """Whether a run of this boot stepped it lately and never came to its end: what crashes and
+        is started again all day must not wear the TPM's memory out."""
+        last = None if self._heads.counter is None else self._heads.counter.last
+        if last is None or last.boot_id != self._heads.boot_id:
+            return False
+        if last.stated.promised or last.reason == "stop":
+            return False
+        age_s = time.time() - last.at_ms / 1000
+        return self._stepped is None and 0 <= age_s < self._config().intervals.counter
 
     @property
     def has_stepped(self) -> bool:
@@ -58,7 +69,7 @@ class NodeCounter:
 
     @property
     def last_boot(self) -> str | None:
-        """The boot in which the newest certificate was made; None where there is none."""
+        """The boot in which the newest step was taken; None where there is none."""
         counter = self._heads.counter
         return None if counter is None or counter.last is None else counter.last.boot_id
 
@@ -107,7 +118,7 @@ class NodeCounter:
 
 
 def counter_view(last: LastCertificate | None) -> dict[str, Any] | None:
-    """The same from the newest certificate in the log; None where it has none."""
+    """The same from the newest step in the log; None where it has none."""
     if last is None:
         return None
     return {
@@ -120,7 +131,7 @@ def counter_view(last: LastCertificate | None) -> dict[str, Any] | None:
 
 
 def step_once_in_boot(node_counter: NodeCounter, boot_id: str) -> None:
-    """Step the counter where nothing has certified it in this boot: another history could have had
+    """Step the counter where it took no step yet in this boot: another history could have had
     a boot to itself that has none. For a node that does not stay, and before a bundle leaves."""
     if node_counter.last_boot != boot_id:
         step_counter(node_counter, "start")

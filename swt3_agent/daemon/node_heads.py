@@ -78,6 +78,11 @@ class NodeHeads:
         self._pace = Pace()
 
     @property
+    def boot_id(self) -> str:
+        """The boot that runs now."""
+        return self._names.boot_id
+
+    @property
     def latest(self) -> HeadRecord | None:
         """The newest head, signed or not."""
         return self._keeper.latest

@@ -24,7 +24,7 @@ from swt3_agent.store.counter_records import (
     Phase,
     certificate_draft,
     intent_draft,
-    last_certificate,
+    last_step,
     stated_counter,
 )
 from swt3_agent.store.head_records import HeadRecord
@@ -102,7 +102,7 @@ class CounterKeeper:
         self._journal = journal
         self._signer = signer
         self._stated = stated_counter(journal, catalogue)
-        self._last = last_certificate(journal, catalogue)
+        self._last = last_step(journal, catalogue)
         self._public = b""
 
     @property
@@ -117,7 +117,8 @@ class CounterKeeper:
 
     @property
     def last(self) -> LastCertificate | None:
-        """The newest certificate. What was recorded after its head a reset can still drop."""
+        """The newest certificate after a step. What was recorded after its head a reset can still
+        drop."""
         return self._last
 
     def open(self) -> OpenedCounter:
@@ -156,10 +157,10 @@ class CounterKeeper:
         intent = self._append_intent(value + 1, reason)
         head = heads.cover(intent)
         before = self._certificate("before", intent, head, value)
-        self._record(before, head, heads)
+        self._record(before, head, heads, reason)
         self._signer.increment_counter(self.index)
         after = self._certificate("after", intent, head, value + 1)
-        self._record(after, head, heads)
+        self._record(after, head, heads, reason)
 
     def _knows(self, name: bytes, value: int) -> bool:
         """Whether the log has said already that the counter with this Name is at ``value``."""
@@ -181,7 +182,9 @@ class CounterKeeper:
             phase, intent, head.note_seq, value, self._public, signed.attest, signed.signature_der
         )
 
-    def _record(self, certificate: Certificate, head: HeadRecord, heads: CoveringHeads) -> None:
+    def _record(
+        self, certificate: Certificate, head: HeadRecord, heads: CoveringHeads, reason: str
+    ) -> None:
         commit = heads.record_counter(certificate_draft(certificate), certificate.value)
         assert self._stated is not None  # noqa: S101  ``go_on`` has set it
         step_follows = certificate.phase == "before"
@@ -192,6 +195,7 @@ class CounterKeeper:
             head.note.size,
             head.note.boot_id,
             commit.received_ns // 1_000_000,
+            reason,
         )
 
     def _check(self, attest: bytes, head: HeadRecord, value: int) -> None:

@@ -44,7 +44,7 @@ class LastCertificate:
     """The newest certificate in the log: what it states, and the head that it is tied to.
 
     ``size`` and ``boot_id`` are that head's: the certificate vouches for as many records, and was
-    made in that boot. ``at_ms`` is UTC.
+    made in that boot. ``at_ms`` is UTC, ``reason`` that of its step.
     """
 
     stated: StatedCounter
@@ -52,6 +52,11 @@ class LastCertificate:
     size: int
     boot_id: str
     at_ms: int
+    reason: str
+
+
+class _Intent(msgspec.Struct):
+    reason: str = ""
 
 
 class _BootCounter(msgspec.Struct):
@@ -104,24 +109,36 @@ def boot_counter(present: PresentCounter) -> dict[str, object]:
 def last_certificate(journal: Journal, catalogue: Catalogue) -> LastCertificate | None:
     """The newest certificate; None where the log has none. Raises JournalError."""
     seq = catalogue.last_of_kind(Kind.COUNTER_CERT)
-    if seq is None:
-        return None
+    return None if seq is None else _read(journal, seq)
+
+
+def last_step(journal: Journal, catalogue: Catalogue) -> LastCertificate | None:
+    """The newest certificate after a step. One before a step vouches for nothing until that is
+    taken: the log without it would show the same value. Raises JournalError."""
+    certificates = (
+        _read(journal, seq) for seq in reversed(catalogue.records_of(Kind.COUNTER_CERT))
+    )
+    return next((one for one in certificates if not one.stated.promised), None)
+
+
+def _read(journal: Journal, seq: int) -> LastCertificate:
     try:
         record = journal.read(seq)
         certificate = parse_certificate(record)
         public = parse_nv_public(certificate.public)
         note = parse_note(journal.read(certificate.head))
-    except FormatError as error:
+        intent = msgspec.json.decode(journal.read(certificate.intent).payload, type=_Intent)
+    except (FormatError, msgspec.MsgspecError) as error:
         raise JournalError(
             "COUNTER_UNREADABLE",
-            f"the certificate of the counter at record {seq} cannot be read: {error.message}",
+            f"the certificate of the counter at record {seq} cannot be read: {error}",
             remedy="run `swt3-agent fsck`",
         ) from error
     stated = StatedCounter(
         public.index, public.name(), certificate.value, promised=certificate.phase == "before"
     )
     at_ms = record.received_ns // 1_000_000
-    return LastCertificate(stated, seq, note.size, note.boot_id, at_ms)
+    return LastCertificate(stated, seq, note.size, note.boot_id, at_ms, intent.reason)
 
 
 def stated_counter(journal: Journal, catalogue: Catalogue) -> StatedCounter | None:

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from prometheus_client import generate_latest
 
@@ -400,6 +401,27 @@ def test_a_step_is_due_at_first_sight_of_the_tpm_and_at_each_interval(
             assert due()  # it failed, and is tried again before the interval is over
             step_counter(counter, "cycle")
             assert codes(node) == ["TPM_RESET_UNDER_RUNNING_SYSTEM"]
+
+
+def test_a_run_that_follows_a_crash_waits_for_the_interval(
+    swtpm: SoftwareTpm, room: Path, boot: Callable[[str], None]
+) -> None:
+    with Node(settings(room)) as node:
+        assert node.counter.is_due
+        node.counter.step("start")
+    with Node(settings(room)) as node:
+        assert not node.counter.is_due
+        node.counter.step("stop")
+    with Node(settings(room)) as node:
+        assert node.counter.is_due
+        node.counter.step("start")
+    with Node(settings(room)) as node:
+        intervals = msgspec.structs.replace(node.config.intervals, counter=0.0)
+        short = replace(node.config, intervals=intervals)
+        assert NodeCounter(node.heads, lambda: short).is_due
+    boot("boot-1")
+    with Node(settings(room)) as node:
+        assert node.counter.is_due
 
 
 def test_counter_and_findings_are_metrics(swtpm: SoftwareTpm, room: Path) -> None:
