@@ -26,7 +26,7 @@ from swt3_agent.protocol.record import Kind
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.baselines import Baselines
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
-from swt3_agent.store.counter_records import last_certificate
+from swt3_agent.store.counter_records import last_step
 from swt3_agent.store.exports import Exports
 from swt3_agent.store.journal import Journal
 from swt3_agent.store.settlements import Settlements
@@ -168,7 +168,7 @@ def stopped_view(config: Config) -> dict[str, Any]:
                 "checkpoint_signed": bool(heads) and heads[0].quote_seq is not None,
                 "checkpoint_error": None,
             },
-            "counter": counter_view(last_certificate(journal, catalogue)),
+            "counter": counter_view(last_step(journal, catalogue)),
             "collectors": [],
             "coverage": coverage_view(
                 coverage_of(config, journal, catalogue, time.time_ns() // 1_000_000)

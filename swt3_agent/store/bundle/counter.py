@@ -1,7 +1,7 @@
 """The records before a range that the counter's certificates in it rest on."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from swt3_agent.store.journal import Journal
 
 
 class _Certificate(msgspec.Struct):
+    phase: str = ""
     intent: int = -1
     head: int = -1
 
@@ -25,17 +26,17 @@ class _Boot(msgspec.Struct):
 
 
 def counter_before(journal: Journal, catalogue: Catalogue, first: int) -> set[int]:
-    """The whole step of the newest certificate before ``first``, what the first after it names of
-    it, and what was announced and defined since. Raises JournalError."""
+    """The newest certificate before ``first`` and the newest whole step, what the first certificate
+    after it names of it, and what was announced and defined since. Raises JournalError."""
     certificates = catalogue.records_of(Kind.COUNTER_CERT)
     place = bisect_left(certificates, first)
-    known, following = certificates[:place][-2:], certificates[place : place + 1]
+    known, following = certificates[:place][-1:], certificates[place : place + 1]
     since = 0
     found: set[int] = set()
     heads = {entry.note_seq: entry for entry in catalogue.heads()}
     if known:
         newest = _read(journal, known[-1])
-        known = [seq for seq in known if _read(journal, seq).intent == newest.intent]
+        known = [*_whole_step(journal, certificates[:place]), *known]
         since = newest.intent
     for seq in (*known, *following):
         found |= {seq, *_named(_read(journal, seq), heads)}
@@ -46,6 +47,14 @@ def counter_before(journal: Journal, catalogue: Catalogue, first: int) -> set[in
         if seq > (known[-1] if known else -1) and _defines(journal, seq)
     }
     return {seq for seq in found if 0 <= seq < first}
+
+
+def _whole_step(journal: Journal, certificates: Sequence[int]) -> list[int]:
+    """The two certificates of the newest step that was not interrupted."""
+    for place in range(len(certificates) - 1, 0, -1):
+        if _read(journal, certificates[place]).phase == "after":
+            return list(certificates[place - 1 : place + 1])
+    return []
 
 
 def _named(certificate: _Certificate, heads: dict[int, HeadEntry]) -> Iterator[int]:

@@ -36,7 +36,7 @@ class CounterChain:
     """Takes heads and counter records in order, and refuses the first that does not follow.
 
     ``last`` is the newest certificate; ``steps`` counts whole ones; ``stepped`` are the reset
-    counts of the runs of the TPM in which one was certified; ``first_run`` is the reset count of
+    counts of the runs of the TPM in which one was taken; ``first_run`` is the reset count of
     the log's first head, where the range begins with the log.
     """
 
@@ -132,8 +132,8 @@ class CounterChain:
             )
         self.last, self._bare, self._defined_in = certificate, False, None
         self._run = attest.reset_count
-        self.stepped.add(attest.reset_count)
         if certificate.phase == "after":
+            self.stepped.add(self._run)
             self.steps += not self._seeding
             self._intent = None
             self._heads.clear()
@@ -226,6 +226,8 @@ class CounterChain:
             self.irregularities.append(
                 Irregularity("COUNTER_NOT_STEPPED", detail, decides=True, size=seq + 1)
             )
+        else:
+            self.stepped.add(self._run)
 
     def _gap(self, last: Certificate, value: int) -> FormatError:
         if value == last.value + 1 and self._bare:

@@ -46,6 +46,7 @@ class Windows:
     irregularities: list[Irregularity] = field(default_factory=list)
     _starts: dict[str, int] = field(default_factory=dict)
     _last: QuotedHead | None = None
+    _unstepped: list[QuotedHead] = field(default_factory=list)
     _in_range: frozenset[str] | None = None
 
     def see_boot(self, seq: int, boot_id: str) -> None:
@@ -77,17 +78,20 @@ class Windows:
         self._in_range = boots
 
     def finish(self, counter: CounterChain) -> None:
-        """No head follows."""
+        """No head follows. Every boot has a step, else another history could have had it to
+        itself; whether an interrupted one was taken shows only in the next certificate."""
         if self._last is not None:
             self._check_stepped(self._last, counter)
+        for head in self._unstepped:
+            if head.attest.reset_count not in counter.stepped:
+                detail = f"the counter took no step in boot {head.note.boot_id}: another history of"
+                detail += " this log could have had that boot to itself"
+                self.irregularities.append(
+                    Irregularity("COUNTER_NOT_STEPPED", detail, decides=True, size=head.note.size)
+                )
 
     def _check_stepped(self, head: QuotedHead, counter: CounterChain) -> None:
-        """Every boot has a step, else another history could have had it to itself."""
         if self._in_range is not None and head.note.boot_id not in self._in_range:
             return
         if counter.is_used and head.attest.reset_count not in counter.stepped:
-            detail = f"the counter took no step in boot {head.note.boot_id}: another history of"
-            detail += " this log could have had that boot to itself"
-            self.irregularities.append(
-                Irregularity("COUNTER_NOT_STEPPED", detail, decides=True, size=head.note.size)
-            )
+            self._unstepped.append(head)

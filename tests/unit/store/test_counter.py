@@ -18,7 +18,7 @@ from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.record import Kind
 from swt3_agent.store.catalogue import Catalogue
 from swt3_agent.store.counter import CounterKeeper
-from swt3_agent.store.counter_records import boot_counter, last_certificate
+from swt3_agent.store.counter_records import boot_counter, last_certificate, last_step
 from swt3_agent.store.heads import HeadKeeper, HeadRecord
 from swt3_agent.store.journal import Commit, Draft, Journal
 from tests.support.counter_checker import Checker
@@ -327,6 +327,19 @@ def test_what_a_reset_could_drop_begins_at_the_head_of_the_last_certificate(node
     assert last is not None
     assert last == last_certificate(node.agent.journal, node.agent.catalogue)
     assert (last.size, last.stated.value) == (2, 2)
+
+
+def test_a_certificate_before_a_step_that_is_not_taken_vouches_for_nothing(node: Node) -> None:
+    node.agent.step()
+    stepped = node.agent.counter.last
+    node.agent.meanwhile = lambda: node.tpm.increment_counter(INDEX)
+    with pytest.raises(TpmError):
+        node.agent.step()
+    journal, catalogue = node.agent.journal, node.agent.catalogue
+    newest = last_certificate(journal, catalogue)
+    assert newest is not None
+    assert newest.stated.promised
+    assert node.agent.counter.last == last_step(journal, catalogue) == stepped
 
 
 EVENTS = st.one_of(

@@ -78,3 +78,29 @@ def test_a_step_of_a_hidden_boot_passes_for_no_crash() -> None:
     reboot(log)
     log.step(FIRST + 2)
     assert judged(log).code == "COUNTER_NOT_STEPPED"
+
+
+def test_a_step_that_is_announced_and_certified_before_is_none_yet() -> None:
+    log = begun()
+    reboot(log)
+    log.begin_step(FIRST + 1)
+    log.head()
+    assert judged(log).code == "COUNTER_NOT_STEPPED"  # the next boot can show the same value
+
+
+def test_a_step_that_a_crash_interrupted_counts_for_the_boot_in_which_it_was_taken() -> None:
+    log = begun()
+    reboot(log)
+    log.begin_step(FIRST + 1)
+    reboot(log)
+    log.step(FIRST + 2)
+    assert judged(log).code == "VERIFIED"
+
+
+def test_a_step_that_was_never_taken_counts_for_no_boot() -> None:
+    log = begun()
+    reboot(log)
+    log.begin_step(FIRST + 1)
+    reboot(log)
+    log.step(FIRST + 1)
+    assert judged(log).code == "COUNTER_NOT_STEPPED"
