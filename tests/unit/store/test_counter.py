@@ -332,7 +332,7 @@ def test_what_a_reset_could_drop_begins_at_the_head_of_the_last_certificate(node
 def test_a_certificate_before_a_step_that_is_not_taken_vouches_for_nothing(node: Node) -> None:
     node.agent.step()
     stepped = node.agent.counter.last
-    node.agent.meanwhile = lambda: node.tpm.increment_counter(INDEX)
+    node.tpm.interrupt(3, afterwards=False, by=TpmError)  # the increment
     with pytest.raises(TpmError):
         node.agent.step()
     journal, catalogue = node.agent.journal, node.agent.catalogue
