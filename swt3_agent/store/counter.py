@@ -189,14 +189,15 @@ class CounterKeeper:
         assert self._stated is not None  # noqa: S101  ``go_on`` has set it
         step_follows = certificate.phase == "before"
         self._stated = certified(self._stated, certificate.value, step_follows=step_follows)
-        self._last = LastCertificate(
-            self._stated,
-            commit.first_seq,
-            head.note.size,
-            head.note.boot_id,
-            commit.received_ns // 1_000_000,
-            reason,
-        )
+        if certificate.phase == "after":  # one before a step alone vouches for nothing
+            self._last = LastCertificate(
+                self._stated,
+                commit.first_seq,
+                head.note.size,
+                head.note.boot_id,
+                commit.received_ns // 1_000_000,
+                reason,
+            )
 
     def _check(self, attest: bytes, head: HeadRecord, value: int) -> None:
         """Refuse to record a certificate that proves nothing.
