@@ -55,9 +55,7 @@ class NodeCounter:
         """Whether a run of this boot stepped it lately and never came to its end: what crashes and
         is started again all day must not wear the TPM's memory out."""
         last = None if self._heads.counter is None else self._heads.counter.last
-        if last is None or last.boot_id != self._heads.boot_id:
-            return False
-        if last.stated.promised or last.reason == "stop":
+        if last is None or last.boot_id != self._heads.boot_id or last.reason == "stop":
             return False
         age_s = time.time() - last.at_ms / 1000
         return self._stepped is None and 0 <= age_s < self._config().intervals.counter
