@@ -8,7 +8,7 @@ from swt3_agent.tpm.software import SoftwareTpm
 from tests.support.cycles import holdings, run_hour
 from tests.support.software_tpm import tpm2
 
-HOURS = 4
+HOURS = 2
 HEADS_PER_HOUR = 20
 """Of 360; `python -m tests.bench tpm_day` takes all those of a day."""
 
