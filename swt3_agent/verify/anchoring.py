@@ -10,6 +10,7 @@ from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.quote import VerifiedQuote
+from swt3_agent.verify.refusal import refusal
 
 CLOCK_LAG_MS = 2**22
 """How far a TPM's clock may fall back over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
@@ -26,19 +27,14 @@ def read_trust(data: bytes) -> SignedTrust:
     except FormatError as error:
         if not error.code.startswith("NOTE_"):
             raise
-        raise FormatError(
-            "TRUST_BODY",
-            f"the trust file is not one: {error.message}",
-            remedy="the proof was not judged by it: fetch the trust file again from the enroller",
-        ) from None
+        raise refusal("TRUST_BODY", f"the trust file is not one: {error.message}") from None
     key = Ed25519PublicKey.from_public_bytes(trust.statement.enroller_key)
     try:
         key.verify(trust.signature.signature, trust.body)
     except InvalidSignature:
-        raise FormatError(
+        raise refusal(
             "TRUST_SIGNATURE",
             f"the signature of {trust.statement.enroller} on the trust file is wrong",
-            remedy="fetch the trust file again from the enroller",
         ) from None
     return trust
 
@@ -132,10 +128,3 @@ def check_tpm_floors(floors: Floors, attest: Attest) -> None:
             "FLOOR_CLOCK",
             f"the TPM's clock, {attest.clock_ms} ms, is behind the enrolled {floors.clock_ms}",
         )
-
-
-def refusal(code: str, message: str) -> FormatError:
-    """The trust file does not vouch for this."""
-    return FormatError(
-        code, message, remedy="ask the enroller which node and key the trust file is for"
-    )

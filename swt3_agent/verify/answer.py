@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bundle_evidence import SuccessionInfo
+from swt3_agent.verify.refusal import refusal
 
 NEEDED = ("ak.pem", "quote.msg", "quote.sig", "pcrs.json")
 FILES = (*NEEDED, "ak.pub", "successions.json")
@@ -95,13 +96,3 @@ def _pcrs(text: bytes) -> dict[int, bytes]:
         if not _INDEX.fullmatch(index) or not (isinstance(value, str) and _VALUE.fullmatch(value)):
             raise refusal("CHALLENGE_PCRS", "pcrs.json holds what is no PCR and its SHA-256 value")
     return {int(index): bytes.fromhex(value) for index, value in values.items()}
-
-
-def refusal(code: str, message: str) -> FormatError:
-    """The files are no answer to this challenge."""
-    return FormatError(
-        code,
-        message,
-        remedy="send the node a new nonce and judge what `swt3-agent quote --nonce` answers; if it"
-        " is still so, do not trust the node",
-    )

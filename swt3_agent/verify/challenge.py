@@ -20,11 +20,12 @@ from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_public
 from swt3_agent.tcg.signature import tpmt_to_der
 from swt3_agent.verify import anchoring
-from swt3_agent.verify.answer import Answer, read_answer, refusal
+from swt3_agent.verify.answer import Answer, read_answer
 from swt3_agent.verify.challenge_report import ChallengeReport, limits
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.lineage import keys_from
 from swt3_agent.verify.references import examine_reference
+from swt3_agent.verify.refusal import refusal, remedy_of
 from swt3_agent.verify.report import Outcome
 from swt3_agent.verify.roots import examine_root, root_of
 
@@ -110,7 +111,6 @@ def _examine_nonce(examination: _Examination, attest: Attest, nonce: bytes | Non
         examination.doubt(
             "CHALLENGE_NO_NONCE",
             "you gave no nonce, so that nothing shows when the quote was made",
-            "give the nonce that you sent with --nonce",
         )
         return
     if not attest.extra_data:
@@ -166,7 +166,6 @@ def _examine_signer(
         examination.doubt(
             "SIGNER_UNANCHORED",
             "no trust file says that this key belongs to a TPM of this node",
-            "give the enroller's trust file with --trust",
         )
         return
     statement = anchoring.read_trust(trust).statement
@@ -198,7 +197,7 @@ def _report(
         reason="the enrolled TPM key quoted these PCR values over your nonce"
         if error is None
         else error.message,
-        remedy="" if error is None else error.remedy,
+        remedy="" if error is None else remedy_of(error),
         checks=tuple(examination.checks),
         trusted=examination.trusted,
         root_of_trust=root_of(examination.statement),

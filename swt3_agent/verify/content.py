@@ -8,6 +8,7 @@ from swt3_agent.protocol.fingerprint import match_fingerprint
 from swt3_agent.protocol.payload import decode_witness
 from swt3_agent.protocol.proof import Proof, Salted
 from swt3_agent.protocol.record import MAX_BODY
+from swt3_agent.verify.refusal import refusal
 
 
 def payload_json(proof: Proof) -> object:
@@ -52,7 +53,7 @@ def recompute_fingerprint(payload: bytes, recorded: object, named: str | None) -
     except FormatError as error:
         return False, f"the payload is no valid witness record: {error.message}"
     if None not in (recorded, named) and recorded != named:
-        raise _mismatch("TENANT_MISMATCH", "the file names another tenant than the record")
+        raise refusal("TENANT_MISMATCH", "the file names another tenant than the record")
     tenant = recorded if isinstance(recorded, str) else named
     if tenant is None:
         return False, "the tenant that it is minted for is not disclosed"
@@ -67,7 +68,7 @@ def recompute_fingerprint(payload: bytes, recorded: object, named: str | None) -
         claimed,
     )
     if rendering is None:
-        raise _mismatch(
+        raise refusal(
             "FINGERPRINT_MISMATCH",
             f"the factors do not give the fingerprint {claimed} under tenant {tenant[:64]!a}",
         )
@@ -79,9 +80,3 @@ def _json_or_none(data: bytes) -> object:
         return strict_json.loads(data, max_bytes=MAX_BODY)
     except FormatError:
         return None
-
-
-def _mismatch(code: str, message: str) -> FormatError:
-    return FormatError(
-        code, message, remedy="ask the producer of the record which tenant it was minted for"
-    )

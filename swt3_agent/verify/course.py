@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from swt3_agent.errors import FormatError
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.report import Check, Outcome
 
 UNREADABLE = frozenset(
@@ -38,10 +39,10 @@ class Course:
         """The current check cannot be made, and nothing rests on it."""
         self.checks.append(Check(self.step, None, detail))
 
-    def doubt(self, code: str, message: str, remedy: str) -> None:
+    def doubt(self, code: str, message: str) -> None:
         """The current check cannot be made, and without it nothing can be called true."""
         self.checks.append(Check(self.step, None, message))
-        self.doubts.append(FormatError(code, message, remedy=remedy))
+        self.doubts.append(refusal(code, message))
 
     def failed(self, error: FormatError) -> Outcome:
         """The current check does not hold: the outcome that this makes."""

@@ -20,6 +20,7 @@ from swt3_agent.verify import anchoring
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.limits import about_enroller
 from swt3_agent.verify.lineage import keys_from
+from swt3_agent.verify.refusal import refusal, remedy_of
 from swt3_agent.verify.report import Outcome, Verification, printable, utc_text
 from swt3_agent.verify.roots import examine_root, root_of
 
@@ -104,7 +105,6 @@ def _examine(examination: _Examination, data: bytes, trust: bytes | None) -> Non
         examination.doubt(
             "SIGNER_UNANCHORED",
             "no trust file says which key must have signed",
-            "give the enroller's trust file with --trust",
         )
         return
     statement = anchoring.read_trust(trust).statement
@@ -113,14 +113,14 @@ def _examine(examination: _Examination, data: bytes, trust: bytes | None) -> Non
     message = pae(envelope.payload_type, envelope.payload)
     lines = signers(envelope.signatures, ak.name().hex())
     if not any(_has_signed_well(ak, message, line.signature) for line in lines):
-        raise _refusal("DSSE_SIGNATURE", "the enrolled AK signed nothing in this envelope")
+        raise refusal("DSSE_SIGNATURE", "the enrolled AK signed nothing in this envelope")
     check_ak(keys[0])
     examination.keys = keys
     examination.passed("the enrolled AK signed the statement")
 
     examination.begin("signer")
     if (content.node_id, content.log_id) != (statement.node_id, statement.log_id):
-        raise _refusal("STATEMENT_NODE", "the statement names another node or log than its signer")
+        raise refusal("STATEMENT_NODE", "the statement names another node or log than its signer")
     anchoring.check_validity(statement, content.anchored_ms, "the record")
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
@@ -133,7 +133,7 @@ def _successions(content: Statement) -> tuple[SuccessionInfo, ...]:
         told = content.predicate["producer"]["annotations"].get("successions", [])
         return tuple(msgspec.convert(told, list[SuccessionInfo]))
     except (KeyError, TypeError, AttributeError, msgspec.ValidationError):
-        raise _refusal(
+        raise refusal(
             "STATEMENT_FORMAT", "not an in-toto statement: its producer is malformed"
         ) from None
 
@@ -155,7 +155,7 @@ def _report(
         outcome=outcome,
         code="VERIFIED" if error is None else error.code,
         reason="the enrolled TPM key signed this statement" if error is None else error.message,
-        remedy="" if error is None else error.remedy,
+        remedy="" if error is None else remedy_of(error),
         checks=tuple(examination.checks),
         trusted=examination.trusted,
         root_of_trust=root_of(examination.statement),
@@ -177,11 +177,3 @@ def _limits(statement: TrustStatement | None) -> Iterator[str]:
         yield "Who signed it: nobody vouches for a key here."
     else:
         yield from about_enroller(statement)
-
-
-def _refusal(code: str, message: str) -> FormatError:
-    return FormatError(
-        code,
-        message,
-        remedy="ask the node for the statement again, and the enroller which key speaks for it",
-    )

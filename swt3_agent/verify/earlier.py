@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import SignedNote, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.proof import PreviousHead
 from swt3_agent.verify import quote
 from swt3_agent.verify.quote import VerifiedQuote
+from swt3_agent.verify.refusal import refusal
 
 CLOCK_STEP_MS = 60_000
 """By how much the node's clock may drift from the TPM's between two heads before it is said."""
@@ -49,21 +49,21 @@ def check_previous(
     signed = parse_signed_note(previous.note)
     note, later = signed.note, head.note
     if covering is None or not signed.signatures:
-        raise _refusal("PREVIOUS_UNSIGNED", "an earlier head is told that no TPM signed")
+        raise refusal("PREVIOUS_UNSIGNED", "an earlier head is told that no TPM signed")
     if note.origin != later.origin:
-        raise _refusal("IDENTITY", "the earlier head is of another node or log")
+        raise refusal("IDENTITY", "the earlier head is of another node or log")
     if note.size > seq:
-        raise _refusal(
+        raise refusal(
             "PREVIOUS_RANGE", f"the earlier head covers {note.size} records, {seq} among them"
         )
     if not verify_consistency(note.size, later.size, note.root, later.root, previous.consistency):
-        raise _refusal("PREVIOUS_CONSISTENCY", "the log did not grow out of the earlier head")
+        raise refusal("PREVIOUS_CONSISTENCY", "the log did not grow out of the earlier head")
     verified = quote.verify_quote(signed, previous.quote)
     if previous.quote.log_pcr != covering.context.log_pcr:
-        raise _refusal("PREVIOUS_LOG_PCR", "the earlier head lies in another register")
+        raise refusal("PREVIOUS_LOG_PCR", "the earlier head lies in another register")
     before, after = verified.attest, covering.attest
     if (before.reset_count, before.clock_ms) > (after.reset_count, after.clock_ms):
-        raise _refusal("PREVIOUS_CLOCK", "the TPM says that the earlier head was quoted later")
+        raise refusal("PREVIOUS_CLOCK", "the TPM says that the earlier head was quoted later")
     return EarlierHead(signed, verified)
 
 
@@ -81,12 +81,3 @@ def interval_of(
     elapsed = after.clock_ms - before.clock_ms
     step = later.utc_ms - note.utc_ms - elapsed
     return Interval(not_before, later.utc_ms, elapsed, step if abs(step) > CLOCK_STEP_MS else 0)
-
-
-def _refusal(code: str, message: str) -> FormatError:
-    return FormatError(
-        code,
-        message,
-        remedy="ask the node for the proof again; without the earlier head nothing is said of when"
-        " the record came",
-    )

@@ -12,6 +12,7 @@ from swt3_agent.verify.course import Course
 from swt3_agent.verify.earlier import EarlierHead, interval_of
 from swt3_agent.verify.limits import limits
 from swt3_agent.verify.quote import VerifiedQuote
+from swt3_agent.verify.refusal import remedy_of
 from swt3_agent.verify.report import HeadInfo, Outcome, RecordInfo, Report
 from swt3_agent.verify.roots import root_of
 
@@ -30,7 +31,7 @@ class Examination(Course):
 
     def refused(self, error: FormatError) -> Report:
         """The report when a check failed."""
-        return self._report(self.failed(error), error.code, error.message, error.remedy)
+        return self._report(self.failed(error), error.code, error.message, remedy_of(error))
 
     def concluded(self) -> Report:
         """The report when no check failed: the first doubt decides, if there is one."""

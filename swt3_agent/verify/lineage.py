@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle_evidence import SuccessionInfo
 from swt3_agent.protocol.note import decode_base64
 from swt3_agent.protocol.proof import Proof
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.public import EccPublic, parse_tpmt
-from swt3_agent.verify.anchoring import check_log_pcr, refusal
+from swt3_agent.verify.anchoring import check_log_pcr
 from swt3_agent.verify.earlier import EarlierHead
 from swt3_agent.verify.quote import VerifiedQuote
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.succession import SuccessorLink, check_successions
 
 
@@ -59,8 +59,4 @@ def _link(info: SuccessionInfo) -> SuccessorLink:
     try:
         return SuccessorLink(*map(decode_base64, (info.ak_public, info.attest, info.signature)))
     except ValueError as error:
-        raise FormatError(
-            "PARSE_FIELD",
-            f"a succession of keys is {error}",
-            remedy="fetch the file again from where it was made, byte for byte",
-        ) from None
+        raise refusal("PARSE_FIELD", f"a succession of keys is {error}") from None

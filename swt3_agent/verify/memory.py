@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from swt3_agent.errors import FormatError
+from swt3_agent.verify.refusal import refusal
 
 MEMORY_FORMAT = "swt3-agent/verify-state/1"
 MAX_MEMORY = 1024 * 1024
@@ -81,10 +82,9 @@ def decode_memory(data: bytes, node_id: str, log_id: str) -> Memory:
     try:
         claimed = msgspec.json.decode(data, type=_Claim).format
         if claimed != MEMORY_FORMAT:
-            raise FormatError(
+            raise refusal(
                 "STATE_FORMAT_UNKNOWN",
                 f"what the verifier remembers of this log is of format {str(claimed)[:40]!a}",
-                remedy="use a verifier that knows the format",
             )
         memory = msgspec.json.decode(data, type=Memory)
     except (msgspec.MsgspecError, RecursionError, ValueError) as error:
@@ -112,9 +112,6 @@ def _numbers(memory: Memory) -> list[int]:
 
 
 def _damaged(what: str) -> FormatError:
-    return FormatError(
-        "STATE_DAMAGED",
-        f"what the verifier remembers of this log cannot be read: {what[:300]}",
-        remedy="restore the state directory from a backup; to begin anew, move the file away, and"
-        " know that what was seen before is forgotten with it",
+    return refusal(
+        "STATE_DAMAGED", f"what the verifier remembers of this log cannot be read: {what[:300]}"
     )

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import (
     QuoteSignature,
     SignedNote,
@@ -16,6 +15,7 @@ from swt3_agent.tcg.attest import Attest, QuoteInfo, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
+from swt3_agent.verify.refusal import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def signature_under(head: SignedNote, ak: EccPublic) -> QuoteSignature:
     """
     line = head.signature_of(ak.spki_der())
     if line is None:
-        raise _refusal(
+        raise refusal(
             "NOTE_KEY_ID", f"no signature of the note is that of {head.note.origin} and this AK"
         )
     return parse_quote_signature(line.signature)
@@ -63,7 +63,7 @@ def check_signature(quote: QuoteSignature, ak: EccPublic) -> None:
     the one DER encoding of a signature.
     """
     if not has_signed(ak, quote.attest, quote.signature_der):
-        raise _refusal("NOTE_SIGNATURE", "the AK did not sign this attestation")
+        raise refusal("NOTE_SIGNATURE", "the AK did not sign this attestation")
 
 
 def check_attest(data: bytes, body: bytes) -> tuple[Attest, QuoteInfo]:
@@ -74,16 +74,16 @@ def check_attest(data: bytes, body: bytes) -> tuple[Attest, QuoteInfo]:
     """
     attest = parse_attest(data)
     if attest.quote is None:
-        raise _refusal("ATTEST_TYPE", "the attestation is not a quote")
+        raise refusal("ATTEST_TYPE", "the attestation is not a quote")
     expected = qualifying_data(body)
     if len(attest.extra_data) != len(expected):
-        raise _refusal(
+        raise refusal(
             "QUOTE_CHALLENGE",
             f"the quote carries {len(attest.extra_data)} bytes and answers a challenge:"
             f" a checkpoint carries {len(expected)}",
         )
     if attest.extra_data != expected:
-        raise _refusal("QUOTE_OTHER_NOTE", "the quote was made for another note")
+        raise refusal("QUOTE_OTHER_NOTE", "the quote was made for another note")
     return attest, attest.quote
 
 
@@ -94,13 +94,13 @@ def check_pcrs(quoted: QuoteInfo, context: QuoteContext) -> None:
     """
     expected = sha256_selection(quoted_pcrs(context.log_pcr))
     if quoted.selection != expected:
-        raise _refusal(
+        raise refusal(
             "QUOTE_PCR_SELECTION",
             "the quote covers other registers than sha256:"
             + ",".join(str(index) for _, index in expected),
         )
     if composite_digest(context.pcrs, expected) != quoted.digest:
-        raise _refusal("QUOTE_PCR_DIGEST", "the PCR values given are not those that were quoted")
+        raise refusal("QUOTE_PCR_DIGEST", "the PCR values given are not those that were quoted")
 
 
 def check_log_pcr(context: QuoteContext, body: bytes) -> None:
@@ -110,16 +110,8 @@ def check_log_pcr(context: QuoteContext, body: bytes) -> None:
     in the chain, so that a second history could be signed beside the first.
     """
     if context.pcrs[context.log_pcr] != extended(context.before, body):
-        raise _refusal(
+        raise refusal(
             "LOG_PCR_REPLAY",
             f"extending the note does not turn the earlier value of PCR {context.log_pcr}"
             " into the quoted one",
         )
-
-
-def _refusal(code: str, message: str) -> FormatError:
-    return FormatError(
-        code,
-        message,
-        remedy="trust nothing under this head; ask the node's owner for its journal",
-    )

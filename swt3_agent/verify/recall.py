@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from swt3_agent.errors import FormatError
 from swt3_agent.verify.anchoring import CLOCK_LAG_MS
 from swt3_agent.verify.memory import (
     MAX_HEADS,
@@ -15,6 +14,7 @@ from swt3_agent.verify.memory import (
     SeenHead,
     TpmTime,
 )
+from swt3_agent.verify.refusal import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,23 +78,16 @@ def recall(memory: Memory | None, seen: Seen) -> Recalled:
 
 def _check_keys(memory: Memory, seen: Seen) -> None:
     if not set(memory.keys) & set(seen.keys):
-        raise FormatError(
+        raise refusal(
             "STATE_KEY",
             "another key speaks for this log than before, and nothing leads from the one to the"
             " other",
-            remedy="ask the enroller whether he enrolled the node anew; if so, move the file of"
-            " this log out of the state directory, and keep it",
         )
 
 
 def _check_enroller(memory: Memory, seen: Seen) -> None:
     if memory.enroller != seen.enroller:
-        raise FormatError(
-            "STATE_ENROLLER",
-            "another enroller vouches for this log than before",
-            remedy="ask both enrollers; if the change was meant, move the file of this log out of"
-            " the state directory, and keep it",
-        )
+        raise refusal("STATE_ENROLLER", "another enroller vouches for this log than before")
 
 
 def _check_revocation(memory: Memory, seen: Seen) -> None:
@@ -103,15 +96,13 @@ def _check_revocation(memory: Memory, seen: Seen) -> None:
     if seen.answered_ms is not None:
         times.append(seen.answered_ms)
     if revoked is not None and any(time >= revoked for time in times):
-        raise _refusal(
-            "STATE_REVOKED", f"an earlier trust file revoked the key at {revoked} ms UTC"
-        )
+        raise refusal("STATE_REVOKED", f"an earlier trust file revoked the key at {revoked} ms UTC")
 
 
 def _check_root(known: SeenHead, seen: Seen) -> None:
     shown = {head.size: head.root for head in seen.heads} | dict(seen.roots)
     if shown.get(known.size, known.root) != known.root:
-        raise _refusal(
+        raise refusal(
             "STATE_FORK",
             f"at {known.size} records the log had another root when it was seen before: there are"
             " two histories",
@@ -122,7 +113,7 @@ def _check_order(known: SeenHead, head: SeenHead) -> None:
     """Of two heads the larger is the later one, by everything that tells time; of two of one size
     the TPM says which is. In whichever order they are shown."""
     if head.size < known.size and head.tpm.is_later_than(known.tpm):
-        raise _refusal(
+        raise refusal(
             "STATE_ROLLBACK",
             f"the log had {known.size} records before, and {head.size} in a head that was"
             " signed later: records are gone",
@@ -130,7 +121,7 @@ def _check_order(known: SeenHead, head: SeenHead) -> None:
     earlier, later = sorted((known, head), key=_place)
     _check_tpm(earlier.tpm, later.tpm)
     if later.counter < earlier.counter:
-        raise _refusal(
+        raise refusal(
             "STATE_COUNTER",
             f"the head of {later.size} records says counter {later.counter}, and the earlier one of"
             f" {earlier.size} says {earlier.counter}",
@@ -145,14 +136,14 @@ def _check_tpm(before: TpmTime, after: TpmTime) -> None:
     if after.resets < before.resets or (
         after.resets == before.resets and after.restarts < before.restarts
     ):
-        raise _refusal(
+        raise refusal(
             "STATE_RESETS",
             f"the TPM was reset {before.resets} times and restarted {before.restarts} times, and"
             f" later {after.resets} and {after.restarts}: it was cleared, or is another",
         )
     lag = CLOCK_LAG_MS if after.resets > before.resets else 0
     if after.clock_ms + lag < before.clock_ms:
-        raise _refusal(
+        raise refusal(
             "STATE_CLOCK",
             f"the TPM's clock was at {before.clock_ms} ms, and later at {after.clock_ms}: it was"
             " cleared, or is another",
@@ -238,12 +229,3 @@ def _unproven(memory: Memory, seen: Seen) -> Iterator[str]:
             f"What records {memory.end} to {seen.span[0] - 1} hold: no bundle that was seen here"
             " had them."
         )
-
-
-def _refusal(code: str, message: str) -> FormatError:
-    return FormatError(
-        code,
-        message,
-        remedy="keep both files and the state directory: together they show it. Ask the node's"
-        " operator, and do not trust what the node says",
-    )

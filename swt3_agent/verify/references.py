@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.reference import Reference, compare, parse_reference
 from swt3_agent.verify.course import Course
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.report import Check
 
 _LACKING = frozenset({"BOOT_LOG_MISSING", "PCR_NOT_QUOTED"})
@@ -18,10 +19,8 @@ def read_reference(data: bytes) -> Reference:
     except FormatError as error:
         if error.code.startswith("REFERENCE_"):
             raise
-        raise FormatError(
-            "REFERENCE_INVALID",
-            f"the reference file cannot be read: {error.message}",
-            remedy="give the file that `swt3-agent baseline` wrote, byte for byte",
+        raise refusal(
+            "REFERENCE_INVALID", f"the reference file cannot be read: {error.message}"
         ) from None
 
 
@@ -44,11 +43,11 @@ def examine_reference(
     reasons = compare(reference, pcrs, values)
     for reason in reasons:
         if reason.code in _LACKING:
-            course.doubt(reason.code, reason.detail, reason.remedy)
+            course.doubt(reason.code, reason.detail)
     found = [reason for reason in reasons if reason.code not in _LACKING]
     if found:
         course.checks += [Check(course.step, False, reason.detail) for reason in found[1:]]
-        raise FormatError(found[0].code, found[0].detail, remedy=found[0].remedy)
+        raise refusal(found[0].code, found[0].detail)
     if not reasons:
         unjudged = reference.unjudged(pcrs)
         rest = f"; not judged: PCRs {', '.join(map(str, unjudged))}" if unjudged else ""

@@ -12,6 +12,7 @@ from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.challenge_report import ChallengeReport
 from swt3_agent.verify.memory import Memory, SeenHead, TpmTime, decode_memory
 from swt3_agent.verify.recall import Recalled, Seen, recall
+from swt3_agent.verify.refusal import remedy_of
 from swt3_agent.verify.report import Check, HeadInfo, Outcome, Report
 
 Memorable = Report | BundleReport | ChallengeReport
@@ -89,7 +90,7 @@ def _contradicted(report: Memorable, error: FormatError) -> Memorable:
         outcome=Outcome.UNDECIDED if doubt else Outcome.FALSE,
         code=error.code,
         reason=error.message,
-        remedy=error.remedy,
+        remedy=remedy_of(error),
         checks=(*report.checks, check),
     )
     return changed if doubt else changed.without_content()

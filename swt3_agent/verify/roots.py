@@ -20,7 +20,6 @@ def examine_root(
         course.doubt(
             "SOFTWARE_TPM",
             "the signing key is in a software TPM, whose keys root can copy",
-            "add --allow-software-tpm if that suffices, or enrol a hardware TPM",
         )
 
 

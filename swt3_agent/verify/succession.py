@@ -8,11 +8,11 @@ Name stands for is checked as strictly as an enrolled key.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.succession import successor_data
 from swt3_agent.tcg.attest import parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
+from swt3_agent.verify.refusal import refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,22 @@ def check_succession(old: EccPublic, link: SuccessorLink, log_id: str) -> EccPub
     new = parse_tpmt(link.ak_public)
     check_ak(new)
     if not has_signed(old, link.attest, link.signature_der):
-        raise _refusal("SIGNATURE", "the old key did not sign the certification of the new one")
+        raise refusal(
+            "SUCCESSION_SIGNATURE", "the old key did not sign the certification of the new one"
+        )
     attest = parse_attest(link.attest)
     if attest.certify is None:
-        raise _refusal("TYPE", f"the old key's attestation is of type {attest.type.name}")
+        raise refusal("SUCCESSION_TYPE", f"the old key's attestation is of type {attest.type.name}")
     if attest.certify.name != new.name():
-        raise _refusal("NAME", "the old key certified another key than the one that is shown")
+        raise refusal(
+            "SUCCESSION_NAME", "the old key certified another key than the one that is shown"
+        )
     if attest.extra_data != successor_data(log_id, old.name()):
-        raise _refusal("DATA", "the certification was not made for this succession in this log")
+        raise refusal(
+            "SUCCESSION_DATA", "the certification was not made for this succession in this log"
+        )
     if new.name() == old.name():
-        raise _refusal("SELF", "the key is given as its own successor")
+        raise refusal("SUCCESSION_SELF", "the key is given as its own successor")
     return new
 
 
@@ -57,12 +63,3 @@ def check_successions(
     for link in links:
         keys.append(check_succession(keys[-1], link, log_id))
     return tuple(keys)
-
-
-def _refusal(word: str, message: str) -> FormatError:
-    return FormatError(
-        f"SUCCESSION_{word}",
-        message,
-        remedy="trust nothing that the new key signed; ask the enroller, and have the node enrolled"
-        " with its present key",
-    )

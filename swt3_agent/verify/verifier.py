@@ -13,6 +13,7 @@ from swt3_agent.tcg.public import check_ak, parse_tpmt
 from swt3_agent.verify import anchoring, content, earlier, quote
 from swt3_agent.verify.examination import Examination
 from swt3_agent.verify.lineage import check_keys
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.report import Report
 from swt3_agent.verify.roots import examine_root
 
@@ -56,11 +57,7 @@ def _read(examination: Examination, data: bytes) -> tuple[Proof, SignedNote]:
     head = parse_signed_note(proof.note)
     note = head.note
     if (note.node_id, note.log_id) != (proof.node_id, proof.log_id):
-        raise FormatError(
-            "IDENTITY",
-            "the head is of another node or log than the proof says",
-            remedy="ask for a proof made by `swt3-agent prove` on the node itself",
-        )
+        raise refusal("IDENTITY", "the head is of another node or log than the proof says")
     examination.proof, examination.head = proof, head
     examination.passed(f"a proof of record {proof.record.seq} in log {proof.log_id}")
     return proof, head
@@ -71,24 +68,21 @@ def _examine_place(examination: Examination, proof: Proof, note: CheckpointNote)
     record = proof.record
     examination.begin("leaf")
     if record.computed_leaf() != record.leaf:
-        raise FormatError(
+        raise refusal(
             "LEAF_MISMATCH",
             "payload, provenance, salts and sequence number do not make the leaf of this record",
-            remedy="the record was changed after it was logged: ask the node for it again",
         )
     examination.passed("payload and provenance make the leaf")
     examination.begin("inclusion")
     if record.seq >= note.size:
-        raise FormatError(
+        raise refusal(
             "INCLUSION_RANGE",
             f"the head covers {note.size} records, and record {record.seq} is not among them",
-            remedy="ask for a proof under a later head",
         )
     if not verify_inclusion(record.leaf, record.seq, note.size, proof.inclusion, note.root):
-        raise FormatError(
+        raise refusal(
             "INCLUSION_MISMATCH",
             f"the path does not lead from record {record.seq} to the root of the head",
-            remedy="the record is not in this log, or the path was changed: ask the node again",
         )
     examination.passed(f"record {record.seq} of {note.size} under the root of the head")
 
@@ -101,14 +95,12 @@ def _examine_quote(examination: Examination, proof: Proof, head: SignedNote) -> 
         examination.doubt(
             "LOG_UNSIGNED",
             "nobody signed the head: the node has no TPM, and its log can be rewritten by root",
-            "give the node a TPM, or treat the record as the node's own word",
         )
         return
     if context is None or not head.signatures:
-        raise FormatError(
+        raise refusal(
             "NOTE_SIGNATURE_MISSING",
             "the head's signature, or what it takes to check it, was removed from the proof",
-            remedy="ask the node for the whole proof",
         )
     ak = parse_tpmt(context.ak_public)
     signature = quote.signature_under(head, ak)
@@ -156,10 +148,8 @@ def _examine_time(examination: Examination, note: CheckpointNote, now_ms: int | 
         examination.not_applicable("the verifier's own time was not given")
         return
     if note.utc_ms > now_ms + CLOCK_TOLERANCE_MS:
-        raise FormatError(
-            "NOTE_FUTURE",
-            f"the head says {note.utc_ms} ms UTC, which is later than now, {now_ms}",
-            remedy="compare the clocks of node and verifier",
+        raise refusal(
+            "NOTE_FUTURE", f"the head says {note.utc_ms} ms UTC, which is later than now, {now_ms}"
         )
     examination.passed("the head is not from the future")
 
@@ -173,7 +163,6 @@ def _examine_signer(
         examination.doubt(
             "SIGNER_UNANCHORED",
             "no trust file says that this key belongs to a TPM of this node",
-            "give the enroller's trust file with --trust, or run the challenge yourself",
         )
         return
     statement = anchoring.read_trust(trust).statement

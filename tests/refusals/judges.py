@@ -17,8 +17,9 @@ from swt3_agent.verify import ChallengeReport, Report, verify_challenge, verify_
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.enrolment import renew
 from swt3_agent.verify.references import examine_reference
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.remembering import remember
-from swt3_agent.verify.report import Outcome
+from swt3_agent.verify.report import Outcome, Verification
 
 Files = Mapping[str, bytes]
 Options = Mapping[str, Any]
@@ -28,7 +29,14 @@ def remembered(report: Report | ChallengeReport, files: Files) -> tuple[str, int
     """What ``report`` comes to for a reader who remembers."""
     if "memory" in files:
         held, _ = remember(report, files["memory"], files["trust"])
-        return held.code, held.exit_code
+        return verdict(held)
+    return verdict(report)
+
+
+def verdict(report: Verification) -> tuple[str, int]:
+    """How ``report`` ends; with what to do about it, as docs/refusals.md says."""
+    told = "" if report.code == "VERIFIED" else refusal(report.code, "").remedy
+    assert report.remedy == told, report.code
     return report.code, report.exit_code
 
 
@@ -46,8 +54,7 @@ def judge_challenge(files: Files, options: Options) -> tuple[str, int]:
 
 
 def judge_statement(files: Files, options: Options) -> tuple[str, int]:
-    report = verify_statement(files["file"], trust=files.get("trust"), **options)
-    return report.code, report.exit_code
+    return verdict(verify_statement(files["file"], trust=files.get("trust"), **options))
 
 
 def judge_boot_log(files: Files, options: Options) -> tuple[str, int]:

@@ -58,14 +58,19 @@ def codes(modules: Mapping[str, Module]) -> dict[str, set[str]]:
 
 
 def doubts(modules: Mapping[str, Module]) -> set[str]:
-    """Codes with which an examination is in doubt outright."""
+    """Codes with which an examination is in doubt outright, or by an irregularity that decides."""
     return {
         text
         for module in modules.values()
         for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and _called(node) == "doubt" and node.args
+        if isinstance(node, ast.Call) and node.args and _is_doubt(node)
         for text in _texts(node.args[0])
     }
+
+
+def _is_doubt(call: ast.Call) -> bool:
+    decides = any(keyword.arg == "decides" for keyword in call.keywords)
+    return _called(call) == "doubt" or (_called(call) == "Irregularity" and decides)
 
 
 def reader_codes(modules: Mapping[str, Module]) -> dict[str, set[str]]:

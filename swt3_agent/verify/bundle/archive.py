@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 import zstandard
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import (
     BOOT_HEADS,
     MANIFEST,
@@ -24,6 +23,7 @@ from swt3_agent.protocol.bundle import (
     leaves_name,
 )
 from swt3_agent.protocol.ustar import BLOCK, END, padding, parse_header
+from swt3_agent.verify.refusal import refusal
 
 _REQUIRED = (MANIFEST, PROOF, TAIL)
 _LOGS = "logs/"
@@ -135,16 +135,6 @@ def decompress(member: Member, data: bytes) -> bytes:
         raise refusal(
             "BUNDLE_COMPRESSION", f"{member.name} cannot be decompressed: {error}"
         ) from None
-
-
-def refusal(code: str, message: str) -> FormatError:
-    """The bundle is not what an export wrote."""
-    return FormatError(
-        code,
-        message,
-        remedy="fetch the bundle again from where it was made, byte for byte; if it is still so,"
-        " treat it as tampered with",
-    )
 
 
 def _index(stream: BinaryIO) -> Iterator[tuple[str, _Place]]:

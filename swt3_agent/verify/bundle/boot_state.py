@@ -15,9 +15,10 @@ from swt3_agent.tcg.ima_log import Replayed, parse_ima_log, reach
 from swt3_agent.tcg.ima_log.replay import IMA_PCR
 from swt3_agent.tcg.measured_boot import MeasuredBoot, measured_values
 from swt3_agent.tcg.public import EccPublic
-from swt3_agent.verify.bundle.archive import Archive, refusal
+from swt3_agent.verify.bundle.archive import Archive
 from swt3_agent.verify.bundle.boots import BootHeads, Boots, Registers
 from swt3_agent.verify.bundle.evidence import PlatformQuote, Reading, verify_quote
+from swt3_agent.verify.refusal import refusal
 
 
 @dataclass(slots=True)
@@ -136,7 +137,9 @@ class _Judge:
                 raise refusal("IMA_LOG_PARTS", f"record {part.seq} does not go on at byte {at}")
             at += member.size
         state.ima = reach(parse_ima_log(map(self._archive.listed, members)), quoted)
-        if state.ima is None:
+        if state.ima is None and self._boots.shares_run(state.boot_id):
+            state.lacks.append("the IMA log of the kernel before it, which extended PCR 10 too")
+        elif state.ima is None:
             raise refusal(
                 "IMA_LOG_REPLAY",
                 f"the IMA log of boot {state.boot_id} does not lead to the quoted PCR {IMA_PCR}",

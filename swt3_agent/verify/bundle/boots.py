@@ -8,10 +8,10 @@ from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.bundle_evidence import BootInfo
 from swt3_agent.protocol.checkpoint import BOOT_PCRS
 from swt3_agent.protocol.record import Record
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.evidence import Reading, read_evidence
 from swt3_agent.verify.bundle.heads import QuotedHead
 from swt3_agent.verify.bundle.irregularity import Irregularity
+from swt3_agent.verify.refusal import refusal
 
 Registers = Mapping[int, bytes]
 
@@ -59,6 +59,12 @@ class Boots:
             detail += f" {head.note.size} records"
             self.irregularities.append(Irregularity("BOOT_PCRS_CHANGED", detail))
             known.values.append(values)
+
+    def shares_run(self, boot_id: str) -> bool:
+        """Whether heads of another boot show the same reset count: one of both is a kexec."""
+        own = self.heads.get(boot_id)
+        runs = [heads.resets for name, heads in self.heads.items() if name != boot_id]
+        return own is not None and own.resets in runs
 
     def see_boot(self, boot_id: str) -> None:
         """A boot record, or a note, of this boot: what follows is of it."""

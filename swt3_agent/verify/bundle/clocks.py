@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.anchoring import CLOCK_LAG_MS
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.irregularity import Irregularity
+from swt3_agent.verify.refusal import refusal
 
 CLOCK_STEP_MS = 60_000
 """By how much the node's clock may drift from the TPM's between two heads before it is said."""

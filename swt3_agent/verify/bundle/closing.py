@@ -6,9 +6,9 @@ from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import MANIFEST, PROOF, Manifest
 from swt3_agent.protocol.proof import Salted, decode_proof
 from swt3_agent.protocol.strict_json import MALFORMED
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.examination import Examination
 from swt3_agent.verify.course import UNREADABLE
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.report import Check, Outcome, Report
 
 

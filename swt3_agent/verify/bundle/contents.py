@@ -22,9 +22,10 @@ from swt3_agent.protocol.gaps import GapSums
 from swt3_agent.protocol.log_tree import HASH_SIZE, leaf_from_digests, leaf_hash, salted_digest
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
-from swt3_agent.verify.bundle.archive import Archive, Portion, decompress, refusal
+from swt3_agent.verify.bundle.archive import Archive, Portion, decompress
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.content import recompute_fingerprint
+from swt3_agent.verify.refusal import refusal
 
 Progress = Callable[[int, int], None]
 """Called now and then with records done and records in all."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.record import Record
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.counter_records import (
     Certificate,
     Intent,
@@ -19,6 +18,7 @@ from swt3_agent.verify.bundle.counter_records import (
 )
 from swt3_agent.verify.bundle.heads import QuotedHead
 from swt3_agent.verify.bundle.irregularity import Irregularity
+from swt3_agent.verify.refusal import refusal
 
 _MOST_HEADS = 1000  # that are remembered for the certificates of a step
 

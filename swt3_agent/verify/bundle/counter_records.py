@@ -15,8 +15,8 @@ from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.tcg.attest import Attest, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.nv_public import COUNTER_SIZE, NvPublic, check_counter, parse_nv_public
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.heads import QuotedHead
+from swt3_agent.verify.refusal import refusal
 
 Phase = Literal["before", "after"]
 _Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]

@@ -6,7 +6,7 @@ from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.bundle_evidence import EarlierRecord, decode_earlier
 from swt3_agent.protocol.log_tree import leaf_hash, verify_inclusion
 from swt3_agent.protocol.record import Record
-from swt3_agent.verify.bundle.archive import refusal
+from swt3_agent.verify.refusal import refusal
 
 
 def earlier_records(manifest: Manifest) -> list[Record]:

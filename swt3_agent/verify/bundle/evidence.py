@@ -13,7 +13,7 @@ from swt3_agent.tcg.attest import Attest, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
 from swt3_agent.tcg.public import EccPublic
-from swt3_agent.verify.bundle.archive import refusal
+from swt3_agent.verify.refusal import refusal
 
 MAX_QUOTE = 64 * 1024
 CHALLENGE_SIZES = range(8, 32)  # 32 bytes belong to checkpoints

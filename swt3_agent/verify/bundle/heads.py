@@ -21,10 +21,10 @@ from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify import quote
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.clocks import Clocks
 from swt3_agent.verify.bundle.irregularity import Irregularity
 from swt3_agent.verify.bundle.signers import Signers
+from swt3_agent.verify.refusal import refusal
 
 _RESET_VALUE = bytes(32)
 StatedRoot = tuple[int, bytes, int]
@@ -248,8 +248,11 @@ class HeadChain:
         self.resets += resets
         if resets == 0:
             self._check_continues(before, note)
-            detail = f"boot {note.boot_id} came without a reset of the TPM (kexec)"
-            self.irregularities.append(Irregularity("BOOT_WITHOUT_TPM_RESET", detail))
+            detail = f"boot {note.boot_id} came without a reset of the TPM (kexec): its registers"
+            detail += " tell of an earlier one"
+            self.irregularities.append(
+                Irregularity("BOOT_WITHOUT_TPM_RESET", detail, decides=True, size=note.size)
+            )
             return 0
         self._account_for(resets, earlier_note, note)
         if not self._leads_to(before, _RESET_VALUE):
@@ -264,7 +267,8 @@ class HeadChain:
             detail += f", and the log knows of {boots} boots"
             more = resets > boots
             code = "RESETS_UNACCOUNTED" if more else "BOOT_WITHOUT_TPM_RESET"
-            self.irregularities.append(Irregularity(code, detail, decides=more))
+            size = 0 if more else note.size
+            self.irregularities.append(Irregularity(code, detail, decides=True, size=size))
         elif boots > 1:
             detail = f"{boots - 1} boots before the head of {note.size} records were recorded and"
             detail += " left no signed head: what ran in them is root's own word"

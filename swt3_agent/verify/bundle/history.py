@@ -13,7 +13,6 @@ from msgspec import Meta
 from swt3_agent.protocol.bundle import Head, Manifest
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.trust import TrustStatement
-from swt3_agent.verify.bundle.archive import refusal
 from swt3_agent.verify.bundle.boots import Boots
 from swt3_agent.verify.bundle.counter import CounterChain, PinnedCounter
 from swt3_agent.verify.bundle.heads import HeadChain, QuotedHead
@@ -21,6 +20,7 @@ from swt3_agent.verify.bundle.irregularity import Irregularity
 from swt3_agent.verify.bundle.signers import Signers
 from swt3_agent.verify.bundle.times import HeadTimes
 from swt3_agent.verify.bundle.windows import Windows
+from swt3_agent.verify.refusal import refusal
 
 
 class _Checkpoint(msgspec.Struct, frozen=True):

@@ -25,7 +25,7 @@ from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.proof import decode_proof
 from swt3_agent.protocol.trust import Floors, TrustStatement
 from swt3_agent.verify import anchoring
-from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of, refusal
+from swt3_agent.verify.bundle.archive import Archive, Portion, digest_of
 from swt3_agent.verify.bundle.closing import examine_closing
 from swt3_agent.verify.bundle.contents import Contents, Progress, examine_records
 from swt3_agent.verify.bundle.earlier_records import earlier_records
@@ -36,6 +36,7 @@ from swt3_agent.verify.bundle.limits import limits
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.standing import examine_boots, examine_counter, examine_signers
 from swt3_agent.verify.bundle.tree import examine_tree
+from swt3_agent.verify.refusal import refusal, remedy_of
 from swt3_agent.verify.report import Outcome, Report
 from swt3_agent.verify.verifier import verify_proof
 
@@ -225,7 +226,7 @@ def _report(examination: Examination, outcome: Outcome, error: FormatError | Non
         " key quoted"
         if error is None
         else error.message,
-        remedy="" if error is None else error.remedy,
+        remedy="" if error is None else remedy_of(error),
         checks=tuple(examination.checks),
         trusted="nobody" if closing is None else closing.trusted,
         root_of_trust=RootOfTrust.SELF_REPORTED if closing is None else closing.root_of_trust,

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.checkpoint import SignedNote
 from swt3_agent.protocol.note import decode_base64
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
-from swt3_agent.verify.bundle.archive import refusal
+from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.succession import SuccessorLink, check_succession
 
 
@@ -117,10 +116,9 @@ class Signers:
         Raises FormatError ``TRUST_AK``.
         """
         if not self.used <= self._led_to(enrolled):
-            raise FormatError(
+            raise refusal(
                 "TRUST_AK",
                 "a head is signed by another key than the enrolled AK, which did not vouch for it",
-                remedy="ask the enroller which node and key the trust file is for",
             )
 
     def vouched(self, enrolled: EccPublic | None) -> list[EccPublic]:

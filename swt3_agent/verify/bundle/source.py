@@ -18,7 +18,8 @@ from swt3_agent.protocol.bundle import (
     iter_entries,
 )
 from swt3_agent.protocol.record import Kind, Record
-from swt3_agent.verify.bundle.archive import Archive, decompress, refusal
+from swt3_agent.verify.bundle.archive import Archive, decompress
+from swt3_agent.verify.refusal import refusal
 
 
 class BundleSource:

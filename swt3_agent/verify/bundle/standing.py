@@ -11,22 +11,6 @@ from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.tree import reaches
 from swt3_agent.verify.references import examine_reference
 
-_DOUBTS = {
-    "CLOCK_BACKDATED": "ask the operator when and why the node's clock was put back; what the heads"
-    " on both sides say of the time contradicts each other",
-    "COUNTER_NOT_STEPPED": "export a range that reaches to the next step of the counter; if there"
-    " is none, ask why the TPM's counter could not be used in that boot",
-    "COUNTER_REDEFINED": "ask who deleted the NV index; have the node enrolled again, so that the"
-    " trust file's floor covers the new one",
-    "COUNTER_START": "give the bundle that ends where this one begins, or a trust file whose floor"
-    " covers the first certificate",
-    "LOG_PCR_START": "reboot the node, so that its chain of heads begins at the reset value, or"
-    " export the range anew: from further back, where a signed head comes before it, or with the"
-    " size in the trust file's floor in it",
-    "RESETS_UNACCOUNTED": "ask the operator what ran on the node in the boots that the log"
-    " does not know",
-}
-
 
 def examine_counter(examination: Examination, history: History) -> None:
     """Nothing follows in the log. Raises FormatError ``COUNTER_UNCOVERED``."""
@@ -62,7 +46,7 @@ def examine_signers(
         examination.not_applicable("nobody vouches for a key, or no head is signed")
     for found in history.irregularities:
         if found.decides and (not found.size or found.size > floor):
-            examination.doubt(found.code, found.detail, _DOUBTS[found.code])
+            examination.doubt(found.code, found.detail)
 
 
 def examine_boots(

@@ -7,9 +7,10 @@ from typing import TypeGuard
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.protocol.compact_range import CompactRange
 from swt3_agent.protocol.trust import Floors
-from swt3_agent.verify.bundle.archive import Archive, Portion, refusal
+from swt3_agent.verify.bundle.archive import Archive, Portion
 from swt3_agent.verify.bundle.contents import leaves_of
 from swt3_agent.verify.bundle.heads import StatedRoot
+from swt3_agent.verify.refusal import refusal
 
 
 def reaches(floors: Floors | None, manifest: Manifest) -> TypeGuard[Floors]:

@@ -30,7 +30,7 @@ def judge_proof(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple
 
 def judge_bundle(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
     report = verify_bundle(BytesIO(files["file"]), trust=files.get("trust"), **options)
-    return report.code, report.exit_code
+    return judges.verdict(report)
 
 
 def judge_request(files: Mapping[str, bytes], options: Mapping[str, Any]) -> tuple[str, int]:
