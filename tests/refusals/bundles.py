@@ -153,6 +153,10 @@ def _counts() -> Iterator[Case]:
         rebooted(log, 2)
         log.step(FIRST + 1)
 
+    def kexec(log: PaperLog) -> None:
+        rebooted(log, 0)
+        log.step(FIRST + 1)
+
     def wrong_start(log: PaperLog) -> None:
         rebooted(log)
         log.value = sha256(b"a history of its own").digest()
@@ -175,6 +179,7 @@ def _counts() -> Iterator[Case]:
     yield own_log("obfuscated", "the key is in the owner hierarchy", "HEAD_OBFUSCATED", obfuscated)
     for name, threat, code, change in (
         ("resets-unaccounted", "a boot is not in the log", "RESETS_UNACCOUNTED", unknown_boot),
+        ("kexec", "another kernel started this one", "BOOT_WITHOUT_TPM_RESET", kexec),
         ("wrong-start", "another log was in this boot before", "LOG_PCR_START", wrong_start),
         ("backdated", "the node's clock was put back a day", "CLOCK_BACKDATED", backdated),
         ("no-step", "a boot took no step of the counter", "COUNTER_NOT_STEPPED", no_step),
