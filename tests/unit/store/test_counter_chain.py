@@ -45,14 +45,17 @@ def test_only_what_the_log_announced_explains_a_value(
 ) -> None:
     taken, findings = take_up(stated, found)
     assert [finding.code for finding in findings] == ([] if code is None else [code])
+    assert taken is not None
     assert (taken.index, taken.name, taken.value) == (found.index, found.name, found.value)
     assert all(finding.detail and finding.remedy for finding in findings)
 
 
 def test_a_step_that_did_not_happen_may_still_happen() -> None:
     taken, _ = take_up(PROMISED, present(7))
+    assert taken is not None
     assert taken.promised
     taken, _ = take_up(taken, present(8))
+    assert taken is not None
     assert not taken.promised
 
 
