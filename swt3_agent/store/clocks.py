@@ -8,13 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from swt3_agent.protocol.evidence import Reason
-
-STEP_MS = 60_000
-"""By how much the clocks may part before it is said: what a start without network time does."""
-DRIFT = 32
-"""A TPM's clock may be off by one part in so many, beyond ``STEP_MS``."""
-CLOCK_LAG_MS = 2**22
-"""By how much a TPM's clock may fall over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
+from swt3_agent.protocol.tpm_clock import lag_ms, tolerance_ms
 
 
 class TpmClock(Protocol):
@@ -60,14 +54,13 @@ def check_clocks(earlier: Moment, now: Moment) -> tuple[Reason, ...]:
         now.reset_count,
         now.restart_count,
     )
-    lag_ms = 0 if same_power else CLOCK_LAG_MS
-    if now.clock_ms + lag_ms < earlier.clock_ms:
+    if now.clock_ms + lag_ms(earlier.reset_count, now.reset_count) < earlier.clock_ms:
         return (_clock_fell(earlier, now),)
     step_ms = now.offset_ms - earlier.offset_ms
-    tolerance_ms = STEP_MS + max(now.clock_ms - earlier.clock_ms, 0) // DRIFT
-    if step_ms < -tolerance_ms:
+    most_ms = tolerance_ms(now.clock_ms - earlier.clock_ms)
+    if step_ms < -most_ms:
         return (_backdated(-step_ms),)
-    if same_power and step_ms > tolerance_ms:
+    if same_power and step_ms > most_ms:
         return (_step(step_ms),)
     return ()
 

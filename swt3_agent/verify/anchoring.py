@@ -7,13 +7,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.checkpoint import CheckpointNote
+from swt3_agent.protocol.tpm_clock import lag_ms
 from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.refusal import refusal
-
-CLOCK_LAG_MS = 2**22
-"""How far a TPM's clock may fall back over an unclean stop (TPM_PT_CLOCK_UPDATE)."""
 
 
 def read_trust(data: bytes) -> SignedTrust:
@@ -97,7 +95,7 @@ def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:
     """Whether the head is no older than the enrolment.
 
     Raises FormatError ``FLOOR_SIZE``, ``FLOOR_ROOT``, ``FLOOR_COUNTER``, ``FLOOR_RESETS`` or
-    ``FLOOR_CLOCK``. Across a reset the clock may lag by ``CLOCK_LAG_MS``.
+    ``FLOOR_CLOCK``. Across a reset the clock may lag.
     """
     if note.size < floors.size:
         raise refusal(
@@ -122,8 +120,7 @@ def check_tpm_floors(floors: Floors, attest: Attest) -> None:
             "FLOOR_RESETS",
             f"resetCount {attest.reset_count} is less than the enrolled {floors.resets}",
         )
-    lag = CLOCK_LAG_MS if attest.reset_count > floors.resets else 0
-    if attest.clock_ms + lag < floors.clock_ms:
+    if attest.clock_ms + lag_ms(floors.resets, attest.reset_count) < floors.clock_ms:
         raise refusal(
             "FLOOR_CLOCK",
             f"the TPM's clock, {attest.clock_ms} ms, is behind the enrolled {floors.clock_ms}",

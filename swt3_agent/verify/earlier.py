@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from swt3_agent.protocol.checkpoint import SignedNote, parse_signed_note
 from swt3_agent.protocol.log_tree import verify_consistency
 from swt3_agent.protocol.proof import PreviousHead
+from swt3_agent.protocol.tpm_clock import tolerance_ms
 from swt3_agent.verify import quote
 from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.refusal import refusal
-
-CLOCK_STEP_MS = 60_000
-"""By how much the node's clock may drift from the TPM's between two heads before it is said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,4 +78,6 @@ def interval_of(
         return Interval(not_before, later.utc_ms, None)
     elapsed = after.clock_ms - before.clock_ms
     step = later.utc_ms - note.utc_ms - elapsed
-    return Interval(not_before, later.utc_ms, elapsed, step if abs(step) > CLOCK_STEP_MS else 0)
+    return Interval(
+        not_before, later.utc_ms, elapsed, step if abs(step) > tolerance_ms(elapsed) else 0
+    )

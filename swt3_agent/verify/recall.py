@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from swt3_agent.verify.anchoring import CLOCK_LAG_MS
+from swt3_agent.protocol.tpm_clock import lag_ms
 from swt3_agent.verify.memory import (
     MAX_HEADS,
     MAX_KEYS,
@@ -141,8 +141,7 @@ def _check_tpm(before: TpmTime, after: TpmTime) -> None:
             f"the TPM was reset {before.resets} times and restarted {before.restarts} times, and"
             f" later {after.resets} and {after.restarts}: it was cleared, or is another",
         )
-    lag = CLOCK_LAG_MS if after.resets > before.resets else 0
-    if after.clock_ms + lag < before.clock_ms:
+    if after.clock_ms + lag_ms(before.resets, after.resets) < before.clock_ms:
         raise refusal(
             "STATE_CLOCK",
             f"the TPM's clock was at {before.clock_ms} ms, and later at {after.clock_ms}: it was"

@@ -8,15 +8,11 @@ within a boot and rises over the time that the TPM was off: a fall is backdating
 from dataclasses import dataclass, field
 
 from swt3_agent.protocol.checkpoint import CheckpointNote
+from swt3_agent.protocol.tpm_clock import lag_ms, tolerance_ms
 from swt3_agent.tcg.attest import Attest
-from swt3_agent.verify.anchoring import CLOCK_LAG_MS
 from swt3_agent.verify.bundle.irregularity import Irregularity
 from swt3_agent.verify.refusal import refusal
 
-CLOCK_STEP_MS = 60_000
-"""By how much the node's clock may drift from the TPM's between two heads before it is said."""
-DRIFT = 32
-"""The TPM's clock may run fast by one part in so many, beyond ``CLOCK_STEP_MS``."""
 MOST_RESETS = 2**24
 """One reset a minute for thirty years. A key under the owner hierarchy shows its counts displaced
 by 32 random bits (TPM 2.0 Part 1, "Obfuscation"), so that floors mean nothing for them."""
@@ -57,8 +53,9 @@ class Clocks:
             detail += " than an earlier head and the TPM's clock since then make it"
             self.irregularities.append(Irregularity("CLOCK_BACKDATED", detail, decides=True))
         elif self._last is not None and self._last[1].boot_id == note.boot_id:
-            step = offset - (self._last[1].utc_ms - self._last[0].clock_ms)
-            if step > CLOCK_STEP_MS:
+            since = self._last[0].clock_ms
+            step = offset - (self._last[1].utc_ms - since)
+            if step > tolerance_ms(attest.clock_ms - since):
                 detail = f"the node's clock was set by {step} ms before the head of {note.size}"
                 self.irregularities.append(Irregularity("CLOCK_STEP", f"{detail} records"))
         if self._highest is None or fell or offset >= self._highest[0]:
@@ -70,7 +67,7 @@ class Clocks:
             return 0
         highest, since = self._highest
         fell = highest - offset
-        return fell if fell > CLOCK_STEP_MS + max(0, clock_ms - since) // DRIFT else 0
+        return fell if fell > tolerance_ms(clock_ms - since) else 0
 
 
 def _check_same_boot(attest: Attest, earlier: Attest) -> None:
@@ -91,7 +88,7 @@ def _check_across_boots(attest: Attest, earlier: Attest) -> None:
     same = attest.reset_count == earlier.reset_count
     if same and attest.restart_count < earlier.restart_count:
         raise refusal("HEAD_RESTARTS", "the TPM's restart count fell under the same reset count")
-    if attest.clock_ms + (0 if same else CLOCK_LAG_MS) < earlier.clock_ms:
+    if attest.clock_ms + lag_ms(earlier.reset_count, attest.reset_count) < earlier.clock_ms:
         raise refusal("HEAD_CLOCK", "the TPM's clock fell by more than a power cut explains")
 
 

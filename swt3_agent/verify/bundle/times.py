@@ -9,7 +9,7 @@ from array import array
 from bisect import bisect_right
 from dataclasses import dataclass, field
 
-from swt3_agent.verify.bundle.clocks import CLOCK_STEP_MS, DRIFT
+from swt3_agent.protocol.tpm_clock import tolerance_ms
 from swt3_agent.verify.bundle.heads import QuotedHead
 
 
@@ -61,7 +61,7 @@ class HeadTimes:
     def _between(self, before: int, after: int) -> Interval:
         early, late = self._utc[before], self._utc[after]
         elapsed = max(0, self._clocks[after] - self._clocks[before])  # at least: less when off
-        slack = CLOCK_STEP_MS + elapsed // DRIFT
+        slack = tolerance_ms(elapsed)
         same_run = self._resets[before] == self._resets[after]
         more = late - early - elapsed
         if more < -slack or (same_run and more > slack):

@@ -2,7 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from swt3_agent.store.clocks import CLOCK_LAG_MS, Moment, check_clocks, reference
+from swt3_agent.protocol.tpm_clock import CLOCK_LAG_MS
+from swt3_agent.store.clocks import Moment, check_clocks, reference
 
 HOUR_MS = 3_600_000
 THEN = Moment(
