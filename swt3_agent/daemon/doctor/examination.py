@@ -21,7 +21,7 @@ from swt3_agent.daemon.doctor.finding import (
 )
 from swt3_agent.daemon.doctor.keys import check_keys, named_key
 from swt3_agent.daemon.doctor.ledger import check_ledger
-from swt3_agent.daemon.doctor.machine import check_clock, check_gpus, check_tpm
+from swt3_agent.daemon.doctor.machine import check_clock, check_gpus, check_tpm, check_tpm_told
 from swt3_agent.daemon.doctor.probe import check_probe
 from swt3_agent.daemon.views import stopped_view
 from swt3_agent.errors import AgentError, StateError
@@ -53,9 +53,7 @@ def examine_machine(found: Examination, environ: Mapping[str, str]) -> Iterator[
     yield from run_check(
         "intake", lambda: places.check_intake(config.socket, running=control is not None)
     )
-    if control is None:  # a daemon knows better, and holds it
-        user = places.AGENT_USER if os.geteuid() == 0 else None
-        yield from run_check("tpm", lambda: check_tpm(config.tpm, user))
+    yield from run_check("tpm", lambda: _check_tpm(config, control))
     yield from run_check("counter", lambda: check_counter(config, _counter_shown(control)))
     if config.tpm.tcti != NO_TPM:
         yield from run_check("baseline", lambda: check_baseline(_told(control, "baseline")))
@@ -115,6 +113,15 @@ def _check_gpus(config: Config) -> Iterator[Finding]:
     for watched in watched_collectors(config, None):
         if watched.collector.name == GpuCollector.name:
             yield from check_gpus(watched.collector, config.gpu.expected)
+
+
+def _check_tpm(config: Config, control: Path | None) -> Iterator[Finding]:
+    status = None if config.tpm.tcti == NO_TPM else _told(control, "status")
+    if status is None:
+        user = places.AGENT_USER if os.geteuid() == 0 else None
+        yield from check_tpm(config.tpm, user)
+    else:  # the daemon knows better, and holds it
+        yield from check_tpm_told(status["tpm"])
 
 
 def _counter_shown(control: Path | None) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import pwd
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from swt3_agent.collect.base import Collector
 from swt3_agent.collect.clock import ClockState, read_clock
@@ -13,7 +14,7 @@ from swt3_agent.config import NO_TPM
 from swt3_agent.config.settings import TpmSettings
 from swt3_agent.daemon.doctor.finding import Finding, failure, good, of_error, warning
 from swt3_agent.errors import TpmError
-from swt3_agent.protocol.evidence import Lack, Unavailable
+from swt3_agent.protocol.evidence import Lack, RootOfTrust, Unavailable
 from swt3_agent.tpm.reach import DEFAULT_TCTI, check_reachable, is_simulator
 
 NO_ROOT_OF_TRUST = "a software TPM is no root of trust: whoever runs it can sign anything"
@@ -33,8 +34,7 @@ def check_tpm(settings: TpmSettings, user: str | None = None) -> Iterator[Findin
         yield of_error(subject, error)
         return
     if is_simulator(tcti):
-        remedy = "use it for tests only"
-        yield warning(subject, "SOFTWARE_TPM", NO_ROOT_OF_TRUST, remedy)
+        yield software_tpm()
         return
     device = Path(tcti.partition(":")[2] or DEFAULT_TCTI.partition(":")[2])
     if user is not None and device.exists() and not may_use(device, user):
@@ -43,6 +43,20 @@ def check_tpm(settings: TpmSettings, user: str | None = None) -> Iterator[Findin
         yield failure(subject, "TPM_DENIED", detail, f"usermod -aG {group} {user}, then restart")
         return
     yield good(subject, f"{tcti} can be opened")
+
+
+def check_tpm_told(told: Mapping[str, Any]) -> Iterator[Finding]:
+    """The TPM that a running daemon holds, as `status` has it. Where it has none, its readiness
+    says why."""
+    if told["kind"] == RootOfTrust.SOFTWARE_TPM.value:
+        yield software_tpm()
+    elif told["kind"] == RootOfTrust.TPM.value:
+        yield good("tpm", "the running agent has it open")
+
+
+def software_tpm() -> Finding:
+    """It signs like any other."""
+    return warning("tpm", "SOFTWARE_TPM", NO_ROOT_OF_TRUST, "use it for tests only")
 
 
 def may_use(path: Path, user: str) -> bool:

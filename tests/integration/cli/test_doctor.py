@@ -92,6 +92,13 @@ def test_a_software_tpm_is_a_warning(swtpm: SoftwareTpm) -> None:
     assert (found.level, found.code) == (Level.WARN, "SOFTWARE_TPM")
 
 
+def test_beside_a_daemon_the_tpm_is_named_as_without_one(swtpm: SoftwareTpm, room: Path) -> None:
+    with AgentProcess(room, swtpm.tcti) as agent:
+        assert examine(agent, 0)["SOFTWARE_TPM"]["level"] == "WARN"
+    with AgentProcess(room, "none") as agent:
+        assert examine(agent, 0)["LOG_UNSIGNED"]["level"] == "WARN"
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_driver(tmp_path_factory.mktemp("driver"))

@@ -22,7 +22,7 @@ from swt3_agent.daemon.doctor import places, software
 from swt3_agent.daemon.doctor.finding import Finding, Level, run_check
 from swt3_agent.daemon.doctor.keys import check_keys
 from swt3_agent.daemon.doctor.ledger import check_ledger
-from swt3_agent.daemon.doctor.machine import check_clock, check_tpm, may_use
+from swt3_agent.daemon.doctor.machine import check_clock, check_tpm, check_tpm_told, may_use
 from swt3_agent.errors import StateError
 from swt3_agent.store.state import Layout, StateDirectory
 from swt3_agent.tpm.auth_value import create_auth
@@ -169,6 +169,13 @@ def test_a_tpm_that_is_not_there_fails(tmp_path: Path) -> None:
 
 def test_no_tpm_by_choice_is_a_warning() -> None:
     assert codes(check_tpm(TpmSettings(tcti="none"))) == {"LOG_UNSIGNED": Level.WARN}
+
+
+def test_the_software_tpm_of_a_running_agent_is_a_warning_too() -> None:
+    told = check_tpm_told({"kind": "software-tpm", "manufacturer": "IBM"})
+    assert codes(told) == {"SOFTWARE_TPM": Level.WARN}
+    (found,) = check_tpm_told({"kind": "tpm", "manufacturer": "IFX"})
+    assert found.level is Level.OK
 
 
 def test_a_device_that_its_user_may_not_use_is_seen_from_root(tmp_path: Path) -> None:
