@@ -3,7 +3,9 @@
 service         the daemon, from its start to its stop; ``sockets`` (``inherited``,
                 ``bearer_token``) listen before anything is recorded, ``schedule`` is its clock,
                 ``reload`` its SIGHUP
-node            a node that is open: store, TPM (``node_tpm``, ``back_off``), heads, collectors
+node            a node that is open: store, collectors, TPM (``node_tpm``, ``back_off``)
+  node_heads      when they are signed, at what ``pace``; ``node_counter``: when it is stepped
+  node_keys       which key signs
   start_records   what it says of itself, ``identity`` who it is, ``earlier_findings`` since boot
   collectors      what it watches; of its own log ``audit`` and ``coverage_collector``
   minter          in whose name; ``runs``: what came of each collector last
@@ -16,7 +18,9 @@ airgap          what goes out in bundles; ``receipts`` come back, ``replay`` is 
 
 asking          who answers a verb: the daemon over ``control``, or the node or its log
   operations      what can be asked; behind it ``views``, ``queue``, ``custody``, ``merkle``,
-                  ``history``, ``coverage``, ``readiness`` and the air gap
+                  ``history``, ``coverage``, ``readiness`` and the air gap; ``enrolment``,
+                  ``keys``, ``baseline``, ``boot_logs`` and ``statement``
+  caller          who asks
   doctor          what can be asked of the machine
 ops_app         health and metrics over ``http_server``: ``metrics`` of ``families``, ``readiness``
 json_lines      the agent's anchors on standard output

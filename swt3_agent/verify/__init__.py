@@ -9,12 +9,20 @@ verifier      the checks of a proof, in their order; ``examination``: what they 
   earlier     the head before the record
   limits      what none of that proves
   report      what was found
+bundle        the same for a bundle
 challenge     the answer to a live challenge: ``answer`` its files, ``challenge_report`` the rest
 dsse          an in-toto statement in its envelope
+
+for all of these:
+course        checks as they are made, and what remained in doubt
+refusal       what to do about each code
 references    boot state against reference values; ``roots``: which kind of TPM is enough
-course        checks as they are made, and what remained in doubt, for proofs and bundles alike
-enroller      signs trust files; ``importer`` signs receipts, and reads them
-bundle        the same for a bundle
+lineage       from the enrolled key to the one that signed, by each ``succession``
+remembering   a report against the reader's ``memory`` of the log; ``recall``: the rule
+explain       which ``chain`` of trust a report is the outcome of
+
+enrolment     judging a node's request and answer; ``enroller`` signs trust files
+importer      signs receipts, and reads them
 """
 
 from swt3_agent.verify.bundle.judge import verify_bundle

@@ -2,6 +2,10 @@
 
 A log counts as far as its replay reaches the quoted PCR 10. The register moves on while log and
 quote are taken, so that a prefix of the log that reaches it is accepted.
+
+parse       what the kernel shows: one ``entry`` after the other, in ASCII each an ``ascii_line``
+replay      what they extend PCR 10 to
+aggregate   the entry that ties the log to its boot
 """
 
 from swt3_agent.tcg.ima_log.aggregate import boot_aggregate, check_boot_aggregates

@@ -12,6 +12,7 @@ judge          the checks, in their order
     windows    what each reset leaves open
     boots      which records tell of which boot
     times      when heads were made, and so when records came
+    irregularity  what is said and not refused
   standing     whose keys signed, which doubts remain, how each boot came to be
   boot_state   quotes and logs of each boot; ``evidence``: the records that name them
   limits       what none of that proves
