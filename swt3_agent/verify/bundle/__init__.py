@@ -5,6 +5,7 @@ judge          the checks, in their order
   archive      the file, within bounds
   closing      what ties its manifest to the log
   contents     its records, one by one, and the tree over them
+    baselines  who accepted the state that verdicts were held against
   earlier_records  those before the range that something in it rests on
   history      what the log says of itself, in order, handed to
     heads      the chain of heads; ``signers``: whose; ``clocks``: by which counts and clocks

@@ -1,7 +1,8 @@
 """Boots, resets and counter of a bundle, for a terminal."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from swt3_agent.protocol.checkpoint import BOOT_PCRS
 from swt3_agent.verify.bundle.boot_state import BootState
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.report import utc_text
@@ -24,9 +25,12 @@ def _counter(history: History) -> Iterator[str]:
 
 
 def _boots(boots: Sequence[BootState]) -> Iterator[str]:
+    before: Mapping[int, bytes] = {}
     for boot in boots[:_SHOWN]:
         run = "no signed head" if boot.resets is None else f"reset count {boot.resets}"
         yield f"  boot        {boot.boot_id}, {run}, {boot.quotes} quotes of the platform"
+        yield from _registers(boot.pcrs, before)
+        before = boot.pcrs
         if boot.log is not None:
             matched = ", ".join(map(str, boot.log.matched)) or "none"
             yield f"              boot log leads to PCRs {matched}"
@@ -39,6 +43,20 @@ def _boots(boots: Sequence[BootState]) -> Iterator[str]:
             yield f"              not here: {', '.join(boot.lacks)}"
     if len(boots) > _SHOWN:
         yield f"  boot        {len(boots) - _SHOWN} more: --json lists them"
+
+
+def _registers(pcrs: Mapping[int, bytes], before: Mapping[int, bytes]) -> Iterator[str]:
+    """What was quoted, without what never stands still; of a further boot only what differs."""
+    shown = {index: pcrs[index] for index in BOOT_PCRS if index in pcrs}
+    changed = {index: value for index, value in shown.items() if before.get(index) != value}
+    for index, value in changed.items():
+        if any(value):
+            yield f"  PCR {index:<8}{value.hex()}"
+    if zero := [str(index) for index, value in changed.items() if not any(value)]:
+        yield f"  PCRs zero   {', '.join(zero)}"
+    if before and shown:
+        same = "all" if not changed else "the others"
+        yield f"  PCRs        {same} as in the boot before"
 
 
 def _windows(history: History) -> Iterator[str]:

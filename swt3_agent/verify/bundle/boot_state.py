@@ -25,9 +25,9 @@ from swt3_agent.verify.refusal import refusal
 class BootState:
     """What is known of a boot.
 
-    ``pcrs`` are registers that the TPM quoted last, the log PCR not among them; ``quotes`` counts
-    those of the platform that hold; ``log`` is the boot log of the last of them, ``ima`` how far
-    the IMA log leads to it. ``lacks`` says what belongs here and is not in the bundle.
+    ``pcrs`` are registers that the TPM quoted last; ``quotes`` counts those of the platform that
+    hold; ``log`` is the boot log of the last of them, ``ima`` how far the IMA log leads to it.
+    ``lacks`` says what belongs here and is not in the bundle.
     """
 
     boot_id: str

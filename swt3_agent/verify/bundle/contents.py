@@ -23,6 +23,7 @@ from swt3_agent.protocol.log_tree import HASH_SIZE, leaf_from_digests, leaf_hash
 from swt3_agent.protocol.record import MAX_BODY, Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.verify.bundle.archive import Archive, Portion, decompress
+from swt3_agent.verify.bundle.baselines import Baselines
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.content import recompute_fingerprint
 from swt3_agent.verify.refusal import refusal
@@ -43,6 +44,7 @@ class _Provenance(msgspec.Struct, frozen=True):
     verdict: str | None = None
     reasons: list[str] = []
     findings: list[str] = []
+    baseline: int | None = None
 
 
 class _Payload(msgspec.Struct, frozen=True):
@@ -82,6 +84,7 @@ class Contents:
     findings: Counter[str] = field(default_factory=Counter)
     verdicts: Counter[tuple[str, str]] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    baselines: Baselines = field(default_factory=Baselines)
     starts: int = 0
     recomputed: int = 0
     not_recomputed: int = 0
@@ -166,6 +169,7 @@ class _Reader:
             Kind.EVIDENCE: history.boots.see_evidence,
             Kind.COUNTER_INTENT: history.counter.see_intent,
             Kind.COUNTER_CERT: history.counter.see_certificate,
+            Kind.BASELINE: contents.baselines.see_change,
             Kind.GAP: lambda record: self._contents.gaps.add(record.payload),
         }
 
@@ -210,6 +214,8 @@ class _Reader:
         if key not in contents.verdicts and len(contents.verdicts) >= _MOST_PROCEDURES:
             key = _OTHERS, ""
         contents.verdicts[key] += 1
+        if record.kind is Kind.MINTED:
+            contents.baselines.see_verdict(provenance.baseline)
         if provenance.verdict == "FAIL" and len(contents.failures) < _MOST_FAILURES:
             reasons = tuple(code[:64] for code in provenance.reasons[:_MOST_REASONS])
             contents.failures.append(

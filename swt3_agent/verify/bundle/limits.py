@@ -39,6 +39,7 @@ def limits(
             "That the boot state is good: it was quoted, replayed where a boot log is here, and not"
             " compared with reference values (--reference)."
         )
+        yield from contents.baselines.limits()
     yield from _windows(history)
     if manifest.first > 0:
         yield (

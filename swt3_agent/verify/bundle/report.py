@@ -127,6 +127,7 @@ class BundleReport(Verification):
             "counter": _counter_json(history.counter),
             "resets": [window.to_json() for window in history.windows.all],
             "boots": [boot.to_json() for boot in self.boots],
+            **contents.baselines.to_json(),
             "listeners": {
                 name: {
                     "gaps": sums.gaps,
@@ -151,6 +152,7 @@ class BundleReport(Verification):
             lines += _findings(self.contents)
             lines += _gaps(self.manifest, self.contents, self.history.irregularities)
             lines += boot_lines(self.boots, self.history)
+            lines += self.contents.baselines.lines()
         lines += ["keys and trust", f"  root        {self.root_of_trust.value}"]
         if self.head is not None:
             lines.append(f"  last head   {self.head.size} records, boot {self.head.boot_id}")
