@@ -16,7 +16,8 @@ listeners       what comes in: intake and HTTP; ``sink`` takes it through custod
 delivery        what goes to a ledger: ``lanes`` begins and ends it, ``settling`` keeps the answers
 airgap          what goes out in bundles; ``receipts`` come back, ``replay`` is the other side's
 
-asking          who answers a verb: the daemon over ``control``, or the node or its log
+asking          who answers a verb: the daemon over ``control``, or the node or its log, of which
+                ``own_node`` opens one
   operations      what can be asked; behind it ``views``, ``queue``, ``custody``, ``merkle``,
                   ``history``, ``coverage``, ``readiness`` and the air gap; ``enrolment``,
                   ``keys``, ``baseline``, ``boot_logs`` and ``statement``

@@ -11,28 +11,11 @@ from typing import Any
 
 from swt3_agent.config import Config
 from swt3_agent.daemon import control
-from swt3_agent.daemon.baseline import stopped_baseline_view
-from swt3_agent.daemon.history import Question, stopped_history
-from swt3_agent.daemon.keys import stopped_keys_view
-from swt3_agent.daemon.merkle import stopped_merkle
-from swt3_agent.daemon.node import Node
-from swt3_agent.daemon.node_counter import step_once_in_boot
-from swt3_agent.daemon.operations import operations
-from swt3_agent.daemon.queue import stopped_queue_view
-from swt3_agent.daemon.views import stopped_view
 from swt3_agent.errors import RemoteError, StateError
 from swt3_agent.store.state import StateDirectory, existing_layout
 
 _MAY_BEGIN_A_LOG = frozenset({"attest"})
 """Where there is no log yet, there is nothing to prove, and no key to quote with."""
-_OF_A_STOPPED_NODE: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "status": stopped_view,
-    "history": lambda config, **question: stopped_history(config, Question(**question)),
-    "merkle": stopped_merkle,
-    "queue": stopped_queue_view,
-    "keys": stopped_keys_view,
-    "baseline": stopped_baseline_view,
-}
 
 Ask = Callable[[str, Mapping[str, Any]], Any]
 """An operation by name, with its arguments; its answer."""
@@ -51,8 +34,10 @@ def ask(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s:
         config.refuse_incomplete()
     else:
         existing_layout(config.state_dir)
-    with _own_node(config) as node:
-        return operations(node)[operation](**arguments)
+    from swt3_agent.daemon.own_node import own_operations
+
+    with own_operations(config) as answers:
+        return answers[operation](**arguments)
 
 
 @contextmanager
@@ -65,8 +50,9 @@ def asking(config: Config, timeout_s: float) -> Iterator[Ask]:
         yield partial(control.call, control_socket, timeout_s=timeout_s)
         return
     existing_layout(config.state_dir)
-    with _own_node(config) as node:
-        answers = operations(node)
+    from swt3_agent.daemon.own_node import own_operations
+
+    with own_operations(config) as answers:
         yield lambda operation, arguments: answers[operation](**arguments)
 
 
@@ -80,7 +66,9 @@ def look(
     if control_socket := _daemon_of(config):
         answer: dict[str, Any] = control.call(control_socket, operation, arguments, timeout_s)
         return answer
-    return _OF_A_STOPPED_NODE[operation](config, **arguments)
+    from swt3_agent.daemon.own_node import STOPPED_VIEWS
+
+    return STOPPED_VIEWS[operation](config, **arguments)
 
 
 def tell(config: Config, operation: str, arguments: Mapping[str, Any], timeout_s: float) -> Any:
@@ -102,14 +90,6 @@ def begins_a_log(config: Config) -> bool:
     except StateError as error:
         return error.code == "STATE_ABSENT"
     return False
-
-
-@contextmanager
-def _own_node(config: Config) -> Iterator[Node]:
-    """A node for one question, where no daemon runs."""
-    with Node(config) as node:
-        step_once_in_boot(node.counter, node.boot_id)
-        yield node
 
 
 def _daemon_of(config: Config) -> Path | None:
