@@ -15,7 +15,7 @@ dsse          an in-toto statement in its envelope
 
 for all of these:
 course        checks as they are made, and what remained in doubt
-refusal       what to do about each code
+refusal       what to do about each code; ``moments``: times as people say them
 references    boot state against reference values; ``roots``: which kind of TPM is enough
 lineage       from the enrolled key to the one that signed, by each ``succession``
 remembering   a report against the reader's ``memory`` of the log; ``recall``: the rule

@@ -10,6 +10,7 @@ from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.tpm_clock import lag_ms
 from swt3_agent.protocol.trust import Floors, SignedTrust, TrustStatement, parse_trust
 from swt3_agent.tcg.attest import Attest
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.quote import VerifiedQuote
 from swt3_agent.verify.refusal import refusal
 
@@ -84,11 +85,11 @@ def check_validity(statement: TrustStatement, utc_ms: int, what: str = "the head
     if not statement.valid_from_ms <= utc_ms < statement.valid_until_ms:
         raise refusal(
             "TRUST_VALIDITY",
-            f"{what} of {utc_ms} ms UTC lies outside the trust file's validity,"
-            f" {statement.valid_from_ms} to {statement.valid_until_ms}",
+            f"{what} of {utc_text(utc_ms)} lies outside the trust file's validity,"
+            f" {utc_text(statement.valid_from_ms)} to {utc_text(statement.valid_until_ms)}",
         )
     if statement.revoked_ms is not None and utc_ms >= statement.revoked_ms:
-        raise refusal("TRUST_REVOKED", f"the AK was revoked at {statement.revoked_ms} ms UTC")
+        raise refusal("TRUST_REVOKED", f"the AK was revoked at {utc_text(statement.revoked_ms)}")
 
 
 def check_floors(floors: Floors, note: CheckpointNote, attest: Attest) -> None:

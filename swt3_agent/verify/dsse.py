@@ -20,8 +20,9 @@ from swt3_agent.verify import anchoring
 from swt3_agent.verify.course import Course
 from swt3_agent.verify.limits import about_enroller
 from swt3_agent.verify.lineage import keys_from
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.refusal import refusal, remedy_of
-from swt3_agent.verify.report import Outcome, Verification, printable, utc_text
+from swt3_agent.verify.report import Outcome, Verification, printable
 from swt3_agent.verify.roots import examine_root, root_of
 
 _SHOWN = 20  # subjects that a terminal gets

@@ -8,7 +8,8 @@ from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.chain import Link, Verdicts, Word
 from swt3_agent.verify.challenge_report import ChallengeReport
 from swt3_agent.verify.dsse import StatementReport
-from swt3_agent.verify.report import HeadInfo, Report, utc_text
+from swt3_agent.verify.moments import utc_text
+from swt3_agent.verify.report import HeadInfo, Report
 
 _DIGITS = 16  # of a digest that a picture shows
 

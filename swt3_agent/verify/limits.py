@@ -9,6 +9,7 @@ from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.content import payload_json, provenance_json
 from swt3_agent.verify.earlier import Interval
+from swt3_agent.verify.moments import utc_text
 
 _WORD_OF = {
     RootOfTrust.TPM.value: "the content rests on a quote that this proof does not repeat",
@@ -32,7 +33,7 @@ def limits(
     yield from _about_content(provenance_json(proof), payload_json(proof))
     yield "What kind of record it is and when it came: a leaf covers neither."
     yield (
-        f"That it was {note.utc_ms} ms UTC when the head was made: that is the node's own clock."
+        f"That it was {utc_text(note.utc_ms)} when the head was made: that is the node's own clock."
         " The record is older than the head."
     )
     yield from _about_interval(interval)

@@ -14,6 +14,7 @@ from swt3_agent.verify.memory import (
     SeenHead,
     TpmTime,
 )
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.refusal import refusal
 
 
@@ -96,7 +97,9 @@ def _check_revocation(memory: Memory, seen: Seen) -> None:
     if seen.answered_ms is not None:
         times.append(seen.answered_ms)
     if revoked is not None and any(time >= revoked for time in times):
-        raise refusal("STATE_REVOKED", f"an earlier trust file revoked the key at {revoked} ms UTC")
+        raise refusal(
+            "STATE_REVOKED", f"an earlier trust file revoked the key at {utc_text(revoked)}"
+        )
 
 
 def _check_root(known: SeenHead, seen: Seen) -> None:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from enum import Enum
 
 from swt3_agent.protocol.evidence import RootOfTrust
@@ -11,6 +10,7 @@ from swt3_agent.protocol.note import encode_base64
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify.earlier import Interval
+from swt3_agent.verify.moments import utc_text
 
 SCHEMA = "swt3-agent/verify/1"
 _MARKS = {True: "ok  ", False: "FAIL", None: "?   "}
@@ -221,17 +221,6 @@ def _interval_line(interval: Interval) -> str:
     return line
 
 
-def utc_text(utc_ms: int | None) -> str:
-    """A time as a reader says it; a stranger may write any number."""
-    if utc_ms is None:
-        return "unknown"
-    try:
-        moment = datetime.fromtimestamp(utc_ms / 1000, timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return f"{utc_ms} ms"
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
 def _record_lines(record: RecordInfo) -> list[str]:
     shown = (
         json.dumps(record.payload_json)
@@ -249,7 +238,7 @@ def _record_lines(record: RecordInfo) -> list[str]:
 
 
 def _head_lines(head: HeadInfo) -> list[str]:
-    clock = f"node's clock {head.utc_ms} ms UTC"
+    clock = f"node's clock {utc_text(head.utc_ms)}"
     lines = [
         f"  head        {head.size} records, {clock}, boot {head.boot_id}, counter {head.counter}"
     ]

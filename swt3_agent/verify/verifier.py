@@ -13,6 +13,7 @@ from swt3_agent.tcg.public import check_ak, parse_tpmt
 from swt3_agent.verify import anchoring, content, earlier, quote
 from swt3_agent.verify.examination import Examination
 from swt3_agent.verify.lineage import check_keys
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.refusal import refusal
 from swt3_agent.verify.report import Report
 from swt3_agent.verify.roots import examine_root
@@ -149,7 +150,8 @@ def _examine_time(examination: Examination, note: CheckpointNote, now_ms: int | 
         return
     if note.utc_ms > now_ms + CLOCK_TOLERANCE_MS:
         raise refusal(
-            "NOTE_FUTURE", f"the head says {note.utc_ms} ms UTC, which is later than now, {now_ms}"
+            "NOTE_FUTURE",
+            f"the head says {utc_text(note.utc_ms)}, which is later than now, {utc_text(now_ms)}",
         )
     examination.passed("the head is not from the future")
 

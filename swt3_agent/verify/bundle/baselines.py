@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from swt3_agent.protocol.record import Record
-from swt3_agent.verify.report import utc_text
+from swt3_agent.verify.moments import utc_text
 
 _SHOWN = 20  # changes and records that a terminal gets
 _MOST = 1000  # of each that are kept

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from swt3_agent.protocol.checkpoint import BOOT_PCRS
 from swt3_agent.verify.bundle.boot_state import BootState
 from swt3_agent.verify.bundle.history import History
-from swt3_agent.verify.report import utc_text
+from swt3_agent.verify.moments import utc_text
 
 _SHOWN = 20  # boots and resets that a terminal gets
 

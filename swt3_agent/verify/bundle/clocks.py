@@ -11,6 +11,7 @@ from swt3_agent.protocol.checkpoint import CheckpointNote
 from swt3_agent.protocol.tpm_clock import lag_ms, tolerance_ms
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.verify.bundle.irregularity import Irregularity
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.refusal import refusal
 
 MOST_RESETS = 2**24
@@ -49,7 +50,7 @@ class Clocks:
         offset = note.utc_ms - attest.clock_ms
         fell = self._fall(offset, attest.clock_ms)
         if fell:
-            detail = f"the head of {note.size} records says {note.utc_ms} ms UTC, {fell} ms less"
+            detail = f"the head of {note.size} records says {utc_text(note.utc_ms)}, {fell} ms less"
             detail += " than an earlier head and the TPM's clock since then make it"
             self.irregularities.append(Irregularity("CLOCK_BACKDATED", detail, decides=True))
         elif self._last is not None and self._last[1].boot_id == note.boot_id:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from swt3_agent.protocol.bundle import Manifest
 from swt3_agent.verify.bundle.contents import Contents
 from swt3_agent.verify.bundle.history import History
-from swt3_agent.verify.report import utc_text
+from swt3_agent.verify.moments import utc_text
 
 _SHOWN = 20  # resets whose window is told
 _IN_CUSTODY = 2  # the clearing level from which on the agent's own anchors lose something too

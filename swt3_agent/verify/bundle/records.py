@@ -13,7 +13,8 @@ from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.report import BundleReport
 from swt3_agent.verify.bundle.source import BundleSource
 from swt3_agent.verify.bundle.times import Interval
-from swt3_agent.verify.report import printable, utc_text
+from swt3_agent.verify.moments import utc_text
+from swt3_agent.verify.report import printable
 
 _ANCHORS = frozenset({Kind.MINTED, Kind.RELAYED})
 _WITHHELD = "withheld"

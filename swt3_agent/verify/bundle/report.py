@@ -17,13 +17,13 @@ from swt3_agent.verify.bundle.counter import CounterChain
 from swt3_agent.verify.bundle.heads import HeadChain
 from swt3_agent.verify.bundle.history import History
 from swt3_agent.verify.bundle.irregularity import Irregularity
+from swt3_agent.verify.moments import utc_text
 from swt3_agent.verify.report import (
     HeadInfo,
     Report,
     Verification,
     head_json,
     printable,
-    utc_text,
 )
 
 _SHOWN = 20  # findings, procedures and listeners that a terminal gets of each

@@ -9,6 +9,7 @@ from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.verify.anchoring import read_trust
 from swt3_agent.verify.enroller import enroller_public_key, sign_trust
 from swt3_agent.verify.enrolment.acceptance import DAY_MS
+from swt3_agent.verify.moments import utc_text
 
 
 def revoke(data: bytes, key: Ed25519PrivateKey, *, at_ms: int) -> bytes:
@@ -33,7 +34,7 @@ def renew(data: bytes, key: Ed25519PrivateKey, *, valid_days: int, now_ms: int) 
     if statement.revoked_ms is not None:
         raise FormatError(
             "TRUST_REVOKED",
-            f"the AK was revoked at {statement.revoked_ms} ms UTC",
+            f"the AK was revoked at {utc_text(statement.revoked_ms)}",
             remedy="enrol the node again, with a new key if this one was stolen",
         )
     until_ms = now_ms + valid_days * DAY_MS

@@ -24,6 +24,7 @@ from swt3_agent.tcg.names import under_endorsement_primary
 from swt3_agent.tcg.nv_public import COUNTER_SIZE, NvPublic, check_counter, parse_nv_public
 from swt3_agent.tcg.public import EccPublic, check_ak, parse_tpmt
 from swt3_agent.verify import quote
+from swt3_agent.verify.moments import utc_text
 
 CLOCK_TOLERANCE_MS = 5 * 60 * 1000
 """How far the node's clock may run ahead of the enroller's."""
@@ -84,13 +85,14 @@ def check_request(data: bytes, now_ms: int) -> CheckedRequest:
     if note.utc_ms > now_ms + CLOCK_TOLERANCE_MS:
         raise FormatError(
             "ENROL_FUTURE",
-            f"its head says {note.utc_ms} ms UTC, which is later than now, {now_ms}",
+            f"its head says {utc_text(note.utc_ms)}, which is later than now, {utc_text(now_ms)}",
             remedy="compare the clocks of both machines",
         )
     if note.utc_ms < now_ms - MAX_REQUEST_AGE_MS:
         raise FormatError(
             "ENROL_STALE",
-            f"its head says {note.utc_ms} ms UTC, more than 30 days before now, {now_ms}",
+            f"its head says {utc_text(note.utc_ms)}, more than 30 days before now,"
+            f" {utc_text(now_ms)}",
             remedy="compare the clocks of both machines, and make the request again on the node",
         )
     counter = None
