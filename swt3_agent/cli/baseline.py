@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from swt3_agent.cli.files import read_bounded, write_whole
-from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.options import (
+    add_action,
+    add_config,
+    add_json,
+    add_reason,
+    config_of,
+    print_json,
+)
 from swt3_agent.cli.text import joined, show, utc_text
 from swt3_agent.daemon.asking import ask, look
 from swt3_agent.errors import UsageError
@@ -27,12 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    shown = _action(actions, "show", "print what is in force and what is staged")
+    shown = add_action(actions, "show", "print what is in force and what is staged")
     shown.add_argument(
         "--file", type=Path, metavar="FILE", help="write the reference values there, for a fleet"
     )
-    accept = _action(actions, "accept", "accept the state that this node has now")
-    _add_reason(accept)
+    accept = add_action(actions, "accept", "accept the state that this node has now")
+    add_reason(accept)
     accept.add_argument(
         "--pcrs",
         type=_registers,
@@ -63,12 +70,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"for how long, with --pending ({STAGED_DAYS})",
     )
-    confirm = _action(actions, "confirm", "put what is pending in force, once it runs")
-    _add_reason(confirm)
-    retract = _action(actions, "retract", "compare with nothing any more")
-    _add_reason(retract)
+    confirm = add_action(actions, "confirm", "put what is pending in force, once it runs")
+    add_reason(confirm)
+    retract = add_action(actions, "retract", "compare with nothing any more")
+    add_reason(retract)
     retract.add_argument("--pending", action="store_true", help="drop only what is pending")
-    _action(actions, "diff", "print what differs now from what is in force")
+    add_action(actions, "diff", "print what differs now from what is in force")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -215,23 +222,6 @@ def _read_reference(path: Path) -> str:
         "BASELINE_FILE",
         f"{path} holds no reference values: {why}",
         remedy="name what `swt3-agent baseline show --file FILE` wrote",
-    )
-
-
-def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
-    action: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=summary, allow_abbrev=False
-    )
-    add_json(action, again=True)
-    action.add_argument(
-        "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="agent.yaml to read"
-    )
-    return action
-
-
-def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--reason", required=True, metavar="TEXT", help="why: it is recorded, with your user"
     )
 
 

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from swt3_agent.cli.files import make_directory
+from swt3_agent.cli.files import make_directory, write_new
 from swt3_agent.cli.text import printable
 from swt3_agent.errors import AgentError, FormatError, UsageError
 from swt3_agent.protocol.custodian import (
@@ -22,8 +21,8 @@ from swt3_agent.protocol.custody_file import KeptEntry
 from swt3_agent.protocol.handoff import encode_handoff, handoff, handoff_names
 from swt3_agent.store.custody.log_shelf import SUFFIX
 from swt3_agent.store.custody.reader import CustodyFile
-from swt3_agent.store.custody.shelf import create_private, new_temporary, publish
-from swt3_agent.store.durable import sync_directory, write_all
+from swt3_agent.store.custody.shelf import new_temporary, publish
+from swt3_agent.store.durable import sync_directory
 
 EXIT_DAMAGED = 3
 EXIT_INCOMPLETE = 4
@@ -172,7 +171,7 @@ def keygen(args: argparse.Namespace) -> int:
     key_id = read_custodian_key(private).recipient.key_id
     paths = [args.out.with_name(args.out.name + suffix) for suffix in (".key", ".pub")]
     for path, data in zip(paths, (private, public), strict=True):
-        _write_new(path, data)
+        write_new(path, data, 0o600, allow_special=False)
     paths[1].chmod(0o644)  # a copy of it is for the agent's user to read
     if args.json:
         report = {"key_id": key_id, "private": str(paths[0]), "public": str(paths[1])}
@@ -181,24 +180,6 @@ def keygen(args: argparse.Namespace) -> int:
         print(printable(f"key      {key_id}\nprivate  {paths[0]}: keep it off the nodes"))
         print(printable(f"public   {paths[1]}: name it in agent.custody.recipients"))
     return 0
-
-
-def _write_new(path: Path, data: bytes) -> None:
-    try:
-        fd = create_private(path)
-        try:
-            write_all(fd, data, 0)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-    except FileExistsError as error:
-        raise UsageError(
-            "FILE_EXISTS",
-            f"{path} is there already",
-            remedy="choose another name: what was sealed to a key that is lost stays sealed",
-        ) from error
-    except OSError as error:
-        raise unwritable(path, error) from error
 
 
 def _open(path: Path) -> CustodyFile:

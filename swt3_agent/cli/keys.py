@@ -2,10 +2,16 @@
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-from swt3_agent.cli.options import add_config, add_json, config_of, print_json
+from swt3_agent.cli.options import (
+    add_action,
+    add_config,
+    add_json,
+    add_reason,
+    config_of,
+    print_json,
+)
 from swt3_agent.cli.text import joined, show, utc_text
 from swt3_agent.daemon.asking import ask, look
 from swt3_agent.telemetry import configure_logging
@@ -21,20 +27,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_json(parser)
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    _action(actions, "show", "print the key that signs, those before it, and the TPM's own keys")
-    rotate = _action(actions, "rotate", "sign with a new key, which the present one vouches for")
+    add_action(actions, "show", "print the key that signs, those before it, and the TPM's own keys")
+    rotate = add_action(actions, "rotate", "sign with a new key, which the present one vouches for")
     rotate.add_argument(
         "--lost",
         action="store_true",
         help="the present key cannot be used any more: nothing vouches for the new one, and the"
         " node must be enrolled again",
     )
-    _add_reason(rotate)
-    retire = _action(actions, "retire", "say that an earlier key signs no more, and remove it")
+    add_reason(rotate)
+    retire = add_action(actions, "retire", "say that an earlier key signs no more, and remove it")
     retire.add_argument(
         "key", metavar="NAME", help="its Name as `keys show` prints it, or 8 digits of its digest"
     )
-    _add_reason(retire)
+    add_reason(retire)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -144,20 +150,3 @@ def _rotated(done: dict[str, Any]) -> Iterator[str]:
         yield "made by a software TPM: no root of trust"
     if not done["signed"]:
         yield "no head is signed with it yet: see `swt3-agent status`"
-
-
-def _action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
-    action: argparse.ArgumentParser = actions.add_parser(
-        name, help=summary, description=summary, allow_abbrev=False
-    )
-    add_json(action, again=True)
-    action.add_argument(
-        "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="agent.yaml to read"
-    )
-    return action
-
-
-def _add_reason(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--reason", required=True, metavar="TEXT", help="why: it is recorded, with your user"
-    )

@@ -32,6 +32,25 @@ def add_json(parser: argparse.ArgumentParser, *, again: bool = False) -> None:
     parser.add_argument("--json", action="store_true", default=default, help="print JSON")
 
 
+def add_action(actions: Any, name: str, summary: str) -> argparse.ArgumentParser:
+    """An action of a verb, with the options of the verb again; ``actions`` are its subparsers."""
+    action: argparse.ArgumentParser = actions.add_parser(
+        name, help=summary, description=summary, allow_abbrev=False
+    )
+    add_json(action, again=True)
+    action.add_argument(
+        "--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="agent.yaml to read"
+    )
+    return action
+
+
+def add_reason(parser: argparse.ArgumentParser) -> None:
+    """``--reason``: of what changes whom a node's log vouches for."""
+    parser.add_argument(
+        "--reason", required=True, metavar="TEXT", help="why: it is recorded, with your user"
+    )
+
+
 def add_profile(parser: argparse.ArgumentParser) -> None:
     """``--profile``: whose rules hold, in place of those that agent.yaml names."""
     parser.add_argument(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from swt3_agent.cli.files import make_directory, write_whole
 from swt3_agent.errors import AgentError, FormatError
+from swt3_agent.store.durable import sync_directory
 from swt3_agent.verify.anchoring import read_trust
 from swt3_agent.verify.memory import MAX_MEMORY, Memory, encode_memory
 from swt3_agent.verify.remembering import (
@@ -83,7 +84,7 @@ class VerifierState:
         path = self._path(memory.node_id, memory.log_id)
         try:
             write_whole(path, encode_memory(memory), _PRIVATE_FILE)
-            _sync(self._directory)
+            sync_directory(self._directory)
         except OSError as error:
             raise _unusable("UNWRITABLE", path, error) from error
 
@@ -121,14 +122,6 @@ def _lock(fd: int, directory: Path, deadline: float) -> None:
             time.sleep(0.05)
         else:
             return
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _unusable(word: str, path: Path, error: OSError) -> AgentError:

@@ -15,9 +15,8 @@ MAX_EARLIER = 10_000
 """Records before the range that one bundle can show."""
 MAX_KEYS = 256
 """Attestation keys of one log, and so the rotations that lead from one to another."""
-LOG_KINDS = ("boot-log", "ima-log", "quote")
-"""Attachments of evidence records that are members: ``logs/<SHA-256 in hex>.<kind>``."""
 LOG_NAME = r"logs/[0-9a-f]{64}\.(?:boot-log|ima-log|quote)"
+"""Attachments of evidence records that are members: ``logs/<SHA-256 in hex>.<kind>``."""
 
 _Hash = Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]
 _Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]

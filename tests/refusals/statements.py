@@ -9,43 +9,21 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from swt3_agent.protocol.dsse import Envelope, EnvelopeSignature, encode_envelope, pae
-from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.statement import PAYLOAD_TYPE
-from swt3_agent.protocol.stating import StatedRecord, make_statement
-from swt3_agent.tcg.public import parse_tpmt
+from swt3_agent.protocol.stating import make_statement
 from tests.refusals.case import UNDECIDED, Case
 from tests.support import forge
 from tests.support.forge import (
     AK,
-    LOG_ID,
-    NODE_ID,
     OTHER_AK,
     UTC_MS,
     Quote,
     ak_public,
     trust_file,
-    witness,
 )
+from tests.support.statements import AK_NAME, RECORD
 
 TRUST = trust_file()
-AK_NAME = parse_tpmt(ak_public()).name().hex()
-RECORD = StatedRecord(
-    node_id=NODE_ID,
-    log_id=LOG_ID,
-    seq=7,
-    payload=witness(
-        procedure_id="AI-MDL.1",
-        ai_model_id="llama",
-        clearing_level=1,
-        ai_context={"file_hash": "11" * 32},
-    ),
-    provenance={"verdict": "PASS", "reasons": [], "root_of_trust": "file-content"},
-    evidence="22" * 32,
-    files=("33" * 32,),
-    level=1,
-    ak_name=AK_NAME,
-    signer=RootOfTrust.SOFTWARE_TPM,
-)
 STATEMENT = make_statement(RECORD)
 
 

@@ -35,8 +35,9 @@ from tests.support.forge import (
     sized,
     trust_file,
 )
+from tests.support.statements import RECORD
 from tests.unit.verify.test_challenge import NONCE, answer
-from tests.unit.verify.test_dsse import RECORD, signed
+from tests.unit.verify.test_dsse import signed
 
 THIRD_AK = ec.derive_private_key(0x7468_6972, ec.SECP256R1())
 ENROLLED = trust_file()
