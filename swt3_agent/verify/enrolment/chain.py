@@ -163,9 +163,10 @@ def check_issued(
     except InvalidSignature:
         raise FormatError(
             "EK_CERT_SIGNATURE",
-            f"{name_text(issuer.subject)} did not sign the certificate"
-            f" {name_text(certificate.subject)}, which names it",
-            remedy="do not trust this certificate: it was changed or made up",
+            f"the {name_text(issuer.subject)} in the directory did not sign the certificate"
+            f" {name_text(certificate.subject)}, which names an issuer of that name",
+            remedy="add the issuer's other certificate, if the vendor has several of that name;"
+            " else do not trust this one: it was changed or made up",
         ) from None
 
 
