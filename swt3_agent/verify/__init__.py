@@ -22,7 +22,7 @@ remembering   a report against the reader's ``memory`` of the log; ``recall``: t
 explain       which ``chain`` of trust a report is the outcome of
 
 enrolment     judging a node's request and answer; ``enroller`` signs trust files
-importer      signs receipts, and reads them
+importer      signs receipts, and reads them; ``private_key``: with which either signs
 """
 
 from swt3_agent.verify.bundle.judge import verify_bundle

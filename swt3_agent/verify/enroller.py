@@ -1,17 +1,12 @@
 """The enroller's side: his key, and the trust files that he signs with it."""
 
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.note import NoteSignature, encode_note
 from swt3_agent.protocol.trust import parse_trust_body
+from swt3_agent.verify.private_key import read_private_key
 
 _HOW = "make one with `swt3-agent enroll keygen -o enroller.pem`"
 
@@ -24,15 +19,7 @@ def generate_enroller_key() -> bytes:
 
 def enroller_key(pem: bytes) -> Ed25519PrivateKey:
     """The private key in a PEM file. Raises FormatError ``ENROLLER_KEY``."""
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise FormatError(
-            "ENROLLER_KEY", f"the enroller's key cannot be read: {error}", remedy=_HOW
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise FormatError("ENROLLER_KEY", "the enroller's key is not an Ed25519 key", remedy=_HOW)
-    return key
+    return read_private_key("ENROLLER_KEY", pem, whose="the enroller's", remedy=_HOW)
 
 
 def enroller_public_key(private_key: Ed25519PrivateKey) -> bytes:

@@ -7,15 +7,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
-from cryptography.hazmat.primitives.serialization import (
-    load_pem_private_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.bundle import MANIFEST
 from swt3_agent.protocol.receipts import ReceiptStatement, encode_receipts, parse_receipts
 from swt3_agent.verify.bundle.report import BundleReport
+from swt3_agent.verify.private_key import read_private_key
 from swt3_agent.verify.report import Outcome
 
 _ANCHORS = ("minted", "relayed")
@@ -25,15 +23,7 @@ _HOW_PUBLIC = "make it with `openssl pkey -in importer.pem -pubout -out importer
 
 def importer_key(pem: bytes) -> Ed25519PrivateKey:
     """The private key in a PEM file. Raises FormatError ``IMPORTER_KEY``."""
-    try:
-        key = load_pem_private_key(pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise FormatError(
-            "IMPORTER_KEY", f"the importer's key cannot be read: {error}", remedy=_HOW
-        ) from None
-    if not isinstance(key, Ed25519PrivateKey):
-        raise FormatError("IMPORTER_KEY", "the importer's key is not an Ed25519 key", remedy=_HOW)
-    return key
+    return read_private_key("IMPORTER_KEY", pem, whose="the importer's", remedy=_HOW)
 
 
 def sign_receipts(

@@ -6,13 +6,13 @@ from hashlib import sha256
 from pathlib import Path
 
 from swt3_agent.collect.manifest import FileEntry, ModelManifest
-from swt3_agent.tpm.software import start_software_tpm
+from swt3_agent.tpm.software import SoftwareTpm
 from tests.support.agent import AgentProcess
 
 UNDECIDED = 4
 
 
-def test_a_model_s_weights_are_stated(tmp_path: Path) -> None:
+def test_a_model_s_weights_are_stated(swtpm: SoftwareTpm, room: Path, tmp_path: Path) -> None:
     weights = tmp_path / "model" / "weights.bin"
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
@@ -27,8 +27,7 @@ def test_a_model_s_weights_are_stated(tmp_path: Path) -> None:
     )
     settings.chmod(0o600)
     config = ("--config", str(settings))
-    with start_software_tpm(tmp_path / "tpm") as tpm:
-        agent = AgentProcess(tmp_path, tpm.tcti, arguments=config)
+    with AgentProcess(room, swtpm.tcti, arguments=config) as agent:
         (attested,) = agent.json("attest", "weights", *config)[:1]
         assert (attested["procedure_id"], attested["verdict"]) == ("AI-MDL.1", "PASS")
         output = tmp_path / "model.statement"
