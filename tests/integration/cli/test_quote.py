@@ -5,17 +5,17 @@ import shlex
 import subprocess
 from pathlib import Path
 
-from swt3_agent.tpm.software import start_software_tpm
+from swt3_agent.tpm.software import SoftwareTpm
 from tests.support.agent import AgentProcess
 
 NONCE = "00112233445566778899aabbccddeeff"
 FIRST_OF_PCR_0, FIRST_OF_PCR_13 = 142, 806  # offsets in pcrs.bin
 
 
-def test_the_printed_command_binds_key_nonce_and_pcr_values(tmp_path: Path) -> None:
-    with start_software_tpm(tmp_path / "tpm") as tpm:
-        agent = AgentProcess(tmp_path, tpm.tcti)
-        assert agent.cli("attest", "host").returncode == 0
+def test_the_printed_command_binds_key_nonce_and_pcr_values(
+    swtpm: SoftwareTpm, room: Path, tmp_path: Path
+) -> None:
+    with AgentProcess(room, swtpm.tcti) as agent:
         directory = tmp_path / "my quote"
         printed = agent.cli("quote", "--nonce", NONCE, "-o", str(directory)).stdout
         answer = agent.json("quote", "--nonce", NONCE, "-o", str(directory))
