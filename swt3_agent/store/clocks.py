@@ -57,9 +57,11 @@ def check_clocks(earlier: Moment, now: Moment) -> tuple[Reason, ...]:
     if now.clock_ms + lag_ms(earlier.reset_count, now.reset_count) < earlier.clock_ms:
         return (_clock_fell(earlier, now),)
     step_ms = now.offset_ms - earlier.offset_ms
-    most_ms = tolerance_ms(now.clock_ms - earlier.clock_ms)
-    if step_ms < -most_ms:
-        return (_backdated(-step_ms),)
+    elapsed_ms = now.clock_ms - earlier.clock_ms
+    most_ms = tolerance_ms(elapsed_ms)
+    fall_ms = max(elapsed_ms, 0) - (now.utc_ms - earlier.utc_ms)  # a lag takes no time back
+    if fall_ms > most_ms:
+        return (_backdated(fall_ms),)
     if same_power and step_ms > most_ms:
         return (_step(step_ms),)
     return ()

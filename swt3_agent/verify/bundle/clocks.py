@@ -27,6 +27,8 @@ class Clocks:
     _last: tuple[Attest, CheckpointNote] | None = None
     _highest: tuple[int, int] | None = None
     """UTC minus TPM clock where that was highest, and the TPM clock there."""
+    _runs: dict[str, int] = field(default_factory=dict)
+    """The reset count of each boot."""
 
     def take(self, attest: Attest, note: CheckpointNote) -> None:
         """The next head. Raises FormatError ``HEAD_OBFUSCATED``, ``HEAD_CLEARED``, ``HEAD_RESET``,
@@ -43,12 +45,17 @@ class Clocks:
                 _check_same_boot(attest, earlier)
             else:
                 _check_across_boots(attest, earlier)
+        if self._runs.setdefault(note.boot_id, attest.reset_count) != attest.reset_count:
+            # What is judged of the one boot would stand for the other.
+            raise refusal(
+                "HEAD_RESET", f"two runs of the TPM go by the name of boot {note.boot_id}"
+            )
         self._compare_clocks(attest, note)
         self._last = attest, note
 
     def _compare_clocks(self, attest: Attest, note: CheckpointNote) -> None:
         offset = note.utc_ms - attest.clock_ms
-        fell = self._fall(offset, attest.clock_ms)
+        fell = self._fall(note.utc_ms, attest.clock_ms)
         if fell:
             detail = f"the head of {note.size} records says {utc_text(note.utc_ms)}, {fell} ms less"
             detail += " than an earlier head and the TPM's clock since then make it"
@@ -62,12 +69,13 @@ class Clocks:
         if self._highest is None or fell or offset >= self._highest[0]:
             self._highest = offset, attest.clock_ms
 
-    def _fall(self, offset: int, clock_ms: int) -> int:
-        """By how much UTC minus TPM clock fell, beyond what drift explains; 0: it did not."""
+    def _fall(self, utc_ms: int, clock_ms: int) -> int:
+        """By how much UTC is behind what the TPM clock since makes it, beyond what drift explains;
+        0: it is not."""
         if self._highest is None:
             return 0
         highest, since = self._highest
-        fell = highest - offset
+        fell = highest + max(since, clock_ms) - utc_ms  # a clock that lags takes no time back
         return fell if fell > tolerance_ms(clock_ms - since) else 0
 
 

@@ -190,6 +190,28 @@ def test_a_tpm_that_is_reset_under_a_running_system_is_found(
     assert (report.code, report.exit_code) == ("HEAD_RESET", 3)
 
 
+def test_a_boot_is_not_judged_by_the_registers_of_its_namesake(
+    swtpm: SoftwareTpm, room: Path, boot: Boot
+) -> None:
+    """Root names the boot of his kernel after an earlier one, whose registers are accepted."""
+    with Node(settings(room)) as node:
+        work(node)
+    swtpm.stop()
+    boot("boot-2")
+    with start_software_tpm(room / "tpm") as again:
+        with Node(settings(room)) as node:
+            work(node)
+        again.stop()
+    boot("boot-1")
+    with start_software_tpm(room / "tpm") as tpm:
+        tpm2(tpm.tcti, "pcrextend", f"4:sha256={'66' * 32}")
+        with Node(settings(room)) as node:
+            node.counter.step("start")
+            relay(node, 3)
+            report = report_of(node, room)
+    assert (report.code, report.exit_code) == ("HEAD_RESET", 3)
+
+
 def test_a_foreign_extend_is_found(swtpm: SoftwareTpm, room: Path, boot: Boot) -> None:
     with Node(settings(room)) as node:
         work(node)

@@ -35,6 +35,7 @@ def later(utc_ms: int, clock_ms: int, resets: int = 0) -> Moment:
         (later(HOUR_MS, 5_000, resets=1), None),  # it was without power for most of that hour
         (later(5_000, 5_000, resets=1), None),
         (later(CLOCK_LAG_MS, -CLOCK_LAG_MS, resets=1), None),  # after a power cut
+        (later(-CLOCK_LAG_MS, -CLOCK_LAG_MS, resets=1), "CLOCK_BACKDATED"),  # nor does that hide it
         (later(HOUR_MS, -CLOCK_LAG_MS - 1, resets=1), "TPM_CLOCK_FELL"),
         (later(-HOUR_MS, 5_000, resets=1), "CLOCK_BACKDATED"),
     ],

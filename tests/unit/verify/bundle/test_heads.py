@@ -159,6 +159,17 @@ def test_a_reset_under_a_running_system_is_refused() -> None:
     assert refused(first, node.head()) == "HEAD_RESET"
 
 
+def test_a_boot_that_takes_the_name_of_an_earlier_one_is_refused() -> None:
+    """Its registers would be judged as those of that boot."""
+    node = Paper()
+    first = node.head()
+    node.reboot()
+    second = node.head()
+    node.reboot()
+    node.boot = "boot-1"
+    assert refused(first, second, node.head()) == "HEAD_RESET"
+
+
 @pytest.mark.parametrize(
     ("change", "code"), [({"clock_ms": 1}, "HEAD_CLOCK"), ({"restarts": -1}, "HEAD_RESTARTS")]
 )
@@ -234,6 +245,15 @@ def test_a_boot_that_says_it_is_earlier_than_the_one_before_is_in_doubt() -> Non
     first = node.head()
     node.reboot()
     node.utc_ms -= 86_400_000
+    assert codes(seen(first, node.head())) == ["CLOCK_BACKDATED"]
+
+
+def test_the_lag_of_a_clock_after_a_power_cut_hides_no_backdating() -> None:
+    node = Paper(clock_ms=10_000_000)
+    first = node.head()
+    node.reboot()
+    node.clock_ms -= 2**22
+    node.utc_ms -= 2**22
     assert codes(seen(first, node.head())) == ["CLOCK_BACKDATED"]
 
 
