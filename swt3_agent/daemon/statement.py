@@ -1,6 +1,7 @@
 """Statements of what was recorded, signed by the AK (docs/formats.md, "Statements")."""
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -71,6 +72,7 @@ def statement(node: Node, record: str) -> dict[str, Any]:
             level=level,
             ak_name=ak_name,
             signer=node.tpm_identity.kind,
+            signed_ms=time.time_ns() // 1_000_000,
             successions=msgspec.to_builtins(
                 successions_to(node.journal, node.catalogue, node.tpm_identity.ak_public)
             ),

@@ -34,7 +34,8 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A statement as it was read. ``attribute`` is for instance ``AI-MDL.1:PASS``."""
+    """A statement as it was read. ``attribute`` is for instance ``AI-MDL.1:PASS``; the record was
+    anchored and the statement signed at these times, UTC, by the node's clock."""
 
     subjects: tuple[Subject, ...]
     attribute: str
@@ -42,6 +43,7 @@ class Statement:
     log_id: str
     seq: int
     anchored_ms: int
+    signed_ms: int
     predicate: Mapping[str, Any]
 
 
@@ -73,7 +75,8 @@ def _statement(tree: dict[str, Any]) -> Statement:
     (attribute,) = predicate["attributes"]
     conditions = attribute["conditions"]
     subjects = tree["subject"]
-    numbers = conditions["record"], conditions["anchored_ms"]
+    signed_ms = predicate["producer"]["annotations"]["signed_ms"]
+    numbers = conditions["record"], conditions["anchored_ms"], signed_ms
     if not isinstance(subjects, list) or not 0 < len(subjects) <= MAX_SUBJECTS:
         raise ValueError("subject")
     if any(type(number) is not int or number < 0 for number in numbers):

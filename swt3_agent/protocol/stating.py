@@ -26,8 +26,8 @@ class StatedRecord:
 
     ``payload`` is the witness as it lies in the log, ``evidence`` the hex SHA-256 of the raw
     evidence, ``files`` those of the model's files (left out from clearing level 2 on), ``level``
-    the node's clearing level now, ``ak_name`` the hex Name of the signing key, ``successions`` the
-    rotations that led to it (docs/formats.md, "Proof").
+    the node's clearing level now, ``ak_name`` the hex Name of the signing key, ``signed_ms`` its
+    UTC now, ``successions`` the rotations that led to the key (docs/formats.md, "Proof").
     """
 
     node_id: str
@@ -40,6 +40,7 @@ class StatedRecord:
     level: int
     ak_name: str
     signer: RootOfTrust
+    signed_ms: int
     successions: Sequence[Mapping[str, str]] = ()
 
 
@@ -86,7 +87,11 @@ def make_statement(record: StatedRecord) -> bytes:
 
 
 def _signer(record: StatedRecord) -> dict[str, object]:
-    said: dict[str, object] = {"ak_name": record.ak_name, "signed_by": record.signer.value}
+    said: dict[str, object] = {
+        "ak_name": record.ak_name,
+        "signed_by": record.signer.value,
+        "signed_ms": record.signed_ms,
+    }
     followed = [dict(link) for link in record.successions]
     return said | ({"successions": followed} if followed else {})
 

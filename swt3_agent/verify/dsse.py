@@ -48,6 +48,7 @@ class StatementReport(Verification):
                 "log_id": content.log_id,
                 "record": content.seq,
                 "anchored_ms": content.anchored_ms,
+                "signed_ms": content.signed_ms,
                 "subjects": [
                     {"name": subject.name, "sha256": subject.digest} for subject in content.subjects
                 ],
@@ -61,6 +62,7 @@ class StatementReport(Verification):
         lines = self.verdict_lines()
         if (content := self.content) is not None:
             lines.append(f"  states      {content.attribute}, at {utc_text(content.anchored_ms)}")
+            lines.append(f"  signed      {utc_text(content.signed_ms)}, by the node's clock")
             lines.append(f"  record      {content.log_id}/{content.seq} of node {content.node_id}")
             for subject in content.subjects[:_SHOWN]:
                 named = "" if subject.name is None else f" {subject.name}"
@@ -122,7 +124,7 @@ def _examine(examination: _Examination, data: bytes, trust: bytes | None) -> Non
     examination.begin("signer")
     if (content.node_id, content.log_id) != (statement.node_id, statement.log_id):
         raise refusal("STATEMENT_NODE", "the statement names another node or log than its signer")
-    anchoring.check_validity(statement, content.anchored_ms, "the record")
+    anchoring.check_validity(statement, content.signed_ms, "the signature")
     examination.statement = statement
     examination.trusted = anchoring.describe(trust, statement)
     examination.passed(f"{statement.enroller} vouches for this key, node and log")

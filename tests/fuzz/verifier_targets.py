@@ -59,6 +59,7 @@ def _statement() -> bytes:
             level=1,
             ak_name=AK_NAME.hex(),
             signer=RootOfTrust.SOFTWARE_TPM,
+            signed_ms=forge.UTC_MS,
         )
     )
 

@@ -3,7 +3,7 @@
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.stating import StatedRecord
 from swt3_agent.tcg.public import parse_tpmt
-from tests.support.forge import LOG_ID, NODE_ID, ak_public, witness
+from tests.support.forge import LOG_ID, NODE_ID, UTC_MS, ak_public, witness
 
 AK_NAME = parse_tpmt(ak_public()).name().hex()
 RECORD = StatedRecord(
@@ -22,4 +22,5 @@ RECORD = StatedRecord(
     level=1,
     ak_name=AK_NAME,
     signer=RootOfTrust.SOFTWARE_TPM,
+    signed_ms=UTC_MS,
 )

@@ -34,6 +34,7 @@ def record(procedure: str = "AI-MDL.1", level: int = 1, **changes: Any) -> State
         level=level,
         ak_name="000b" + "55" * 32,
         signer=RootOfTrust.TPM,
+        signed_ms=UTC_MS,
     )
     return replace(honest, **changes)
 
@@ -82,7 +83,11 @@ def test_the_statement_is_pinned() -> None:
             ],
             "producer": {
                 "name": f"swt3-agent/{NODE_ID}/{LOG_ID}",
-                "annotations": {"ak_name": "000b" + "55" * 32, "signed_by": "tpm"},
+                "annotations": {
+                    "ak_name": "000b" + "55" * 32,
+                    "signed_by": "tpm",
+                    "signed_ms": UTC_MS,
+                },
             },
         },
     }

@@ -188,6 +188,13 @@ def test_the_trust_file_must_vouch_for_the_moment(changes: dict[str, Any], code:
     assert judge(signed(), trust_file(**changes)).code == code
 
 
+def test_what_was_anchored_before_the_enrolment_can_be_stated_after_it() -> None:
+    later = signed(make_statement(replace(RECORD, signed_ms=UTC_MS + 500)))
+    trust = trust_file(valid_from_ms=UTC_MS + 100, valid_until_ms=UTC_MS + 1000)
+    assert judge(later, trust).outcome is Outcome.VERIFIED
+    assert judge(signed(), trust).code == "TRUST_VALIDITY"
+
+
 def test_an_unrestricted_key_is_refused_even_where_it_is_enrolled() -> None:
     public = ak_public(attributes=forge.AK_ATTRIBUTES & ~forge.RESTRICTED)
     assert judge(signed(), trust_file(ak_public=public)).code == "AK_NOT_RESTRICTED"
