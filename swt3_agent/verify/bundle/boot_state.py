@@ -111,6 +111,9 @@ class _Judge:
         quote = verify_quote(data, self._keys)
         if heads is not None:
             _check_heads(state.boot_id, quote, heads)
+        elif not self._boots.has_run_alone(quote.attest.reset_count):  # it is another boot's
+            state.lacks.append(_LACKS["quote"])
+            return
         state.resets = quote.attest.reset_count
         state.quotes += 1
         state.pcrs = {**state.pcrs, **quote.pcrs}

@@ -66,6 +66,12 @@ class Boots:
         runs = [heads.resets for name, heads in self.heads.items() if name != boot_id]
         return own is not None and own.resets in runs
 
+    def has_run_alone(self, resets: int) -> bool:
+        """Whether a boot without a head can have had this reset count: no head shows it, and a
+        later one shows more."""
+        runs = [heads.resets for heads in self.heads.values()]
+        return resets not in runs and resets < max(runs, default=0)
+
     def see_boot(self, boot_id: str) -> None:
         """A boot record, or a note, of this boot: what follows is of it."""
         self._now = boot_id

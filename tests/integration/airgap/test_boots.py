@@ -10,6 +10,8 @@ from swt3_agent.config import Config, load_config
 from swt3_agent.daemon import identity
 from swt3_agent.daemon.caller import Caller
 from swt3_agent.daemon.node import Node
+from swt3_agent.protocol.record import Kind
+from swt3_agent.store.drafts import Draft
 from swt3_agent.tpm.software import SoftwareTpm, start_software_tpm
 from swt3_agent.verify import BundleReport
 from tests.support.bundles import export, judged, relay, trust_in
@@ -31,12 +33,12 @@ def boot(room: Path, monkeypatch: pytest.MonkeyPatch) -> Boot:
     return boots_now
 
 
-def settings(room: Path) -> Config:
+def settings(room: Path, tcti: str | None = None) -> Config:
     return load_config(
         {
             "SWT3_STATE_DIR": str(room / "state"),
             "SWT3_AGENT_SOCKET": str(room / "intake.sock"),
-            "SWT3_TPM_TCTI": f"swtpm:path={room}/tpm/tpm.sock",
+            "SWT3_TPM_TCTI": tcti or f"swtpm:path={room}/tpm/tpm.sock",
             "SWT3_CLEARING_LEVEL": "1",
         }
     )
@@ -210,6 +212,35 @@ def test_a_boot_is_not_judged_by_the_registers_of_its_namesake(
             relay(node, 3)
             report = report_of(node, room)
     assert (report.code, report.exit_code) == ("HEAD_RESET", 3)
+
+
+def test_a_boot_without_a_head_does_not_show_the_quote_of_another(
+    swtpm: SoftwareTpm, room: Path, boot: Boot
+) -> None:
+    """Nothing but root's own word says that the evidence is of that boot."""
+    with Node(settings(room)) as node:
+        work(node)
+    swtpm.stop()
+    boot("boot-2")
+    with Node(settings(room, "none")) as node:
+        evidence = map(node.journal.read, node.catalogue.records_of(Kind.EVIDENCE))
+        taken = next(record for record in evidence if b'"quote"' in record.payload)
+        node.journal.append([Draft(Kind.EVIDENCE, taken.provenance, taken.payload)]).result()
+        relay(node, 3)
+        node.checkpoint("test")
+    boot("boot-3")
+    with start_software_tpm(room / "tpm") as between:
+        between.stop()
+    with start_software_tpm(room / "tpm"), Node(settings(room)) as node:
+        work(node)
+        report = report_of(node, room)
+    assert codes(report) == ["BOOT_WITHOUT_HEAD"]
+    assert [(state.quotes, state.resets is None) for state in report.boots] == [
+        (1, False),
+        (0, True),
+        (1, False),
+    ]
+    assert report.boots[1].lacks == ["a quote of the platform"]
 
 
 def test_a_foreign_extend_is_found(swtpm: SoftwareTpm, room: Path, boot: Boot) -> None:
