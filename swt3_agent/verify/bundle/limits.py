@@ -43,8 +43,9 @@ def limits(
     yield from _windows(history)
     if manifest.first > 0:
         yield (
-            f"Anything of records 0 to {manifest.first - 1} but their root: compare it with the"
-            " bundle that ends there."
+            f"Anything of records 0 to {manifest.first - 1} but their root, and that no other"
+            " history of this log was quoted before this range: compare it with the bundle that"
+            " ends there."
         )
     if manifest.level >= _IN_CUSTODY:
         yield (
