@@ -45,7 +45,9 @@ def node(tmp_path: Path) -> Iterator[Node]:
         yield opened
 
 
-@pytest.mark.parametrize("kind", [Kind.MINTED, Kind.RELAYED, Kind.CHECKPOINT, Kind.BOOT])
+@pytest.mark.parametrize(
+    "kind", [Kind.MINTED, Kind.RELAYED, Kind.CHECKPOINT, Kind.BOOT, Kind.BASELINE]
+)
 @pytest.mark.parametrize("payload", JUNK, ids=repr)
 def test_junk_is_judged(node: Node, tmp_path: Path, kind: Kind, payload: bytes) -> None:
     provenance = b'{"applied_level":3,"listener":"agent","tenant":"LOCAL"}'
@@ -59,7 +61,7 @@ def test_junk_is_judged(node: Node, tmp_path: Path, kind: Kind, payload: bytes) 
 @pytest.mark.parametrize("seed", range(10))
 def test_random_records_of_any_kind_are_judged(node: Node, tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
-    quiet = [Kind.OPAQUE, Kind.QUARANTINE, Kind.BASELINE, Kind.TOMBSTONE, Kind.RECEIPT]
+    quiet = [Kind.OPAQUE, Kind.QUARANTINE, Kind.TOMBSTONE, Kind.RECEIPT]
     drafts = [
         Draft(chance.choice(quiet), chance.randbytes(20), chance.randbytes(chance.randrange(200)))
         for _ in range(50)
@@ -84,7 +86,7 @@ def test_nothing_leaves_while_custody_lacks(
 
 
 def test_large_records_make_portions_of_their_own(node: Node, tmp_path: Path) -> None:
-    large = Draft(Kind.BASELINE, b"{}", bytes(5_000_000))
+    large = Draft(Kind.TOMBSTONE, b"{}", bytes(5_000_000))
     for _ in range(3):
         node.journal.append([large]).result()
     relay(node, 3)
