@@ -12,6 +12,7 @@ from swt3_agent.cli.files import read_bounded
 from swt3_agent.cli.text import joined, show
 from swt3_agent.errors import UsageError
 from swt3_agent.protocol import strict_json
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.tcg.event_log import MAX_LOG, parse_event_log
 from swt3_agent.tcg.ima_log import MAX_IMA_LOG
 
@@ -93,7 +94,7 @@ def _of_node(args: argparse.Namespace) -> Source:
     operation = "ima_log" if args.ima else "boot_log"
     answer: dict[str, Any] = ask(config_of(args), operation, {}, LOG_TIMEOUT_S)
     pcrs = answer["pcrs"]
-    registers = pcrs and {int(index): bytes.fromhex(value) for index, value in pcrs.items()}
+    registers = pcrs and pcrs_from(pcrs)
     return base64.b64decode(answer["log"]), registers, answer["lack"]
 
 
@@ -112,4 +113,4 @@ def _registers(data: bytes) -> dict[int, bytes]:
             "--pcrs names no file of SHA-256 registers",
             remedy='give {"sha256": {"0": "<64 hex digits>", …}}, as `swt3-agent quote` writes it',
         )
-    return {int(index): bytes.fromhex(digest) for index, digest in bank.items()}
+    return pcrs_from(bank)

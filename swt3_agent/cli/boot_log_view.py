@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from swt3_agent.errors import FormatError
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.tcg.event_log import Event, EventLog, coverage, decode
 from swt3_agent.tcg.event_log.log import BANKS
 from swt3_agent.tcg.ima_log import ImaEntry, Replayed, parse_ima_log, reach
@@ -34,11 +35,8 @@ def boot_view(log: EventLog, size: int, pcrs: Mapping[int, bytes] | None) -> Vie
         "unread": log.unread,
         "startup_locality": log.startup_locality,
         "events": [_event(event, log, bank) for event in log.events],
-        "replayed": {
-            name: {str(index): value.hex() for index, value in values.items()}
-            for name, values in replayed.items()
-        },
-        "quoted": pcrs and {str(index): value.hex() for index, value in sorted(pcrs.items())},
+        "replayed": {name: pcrs_text(values) for name, values in replayed.items()},
+        "quoted": pcrs and pcrs_text(pcrs),
         "matched": None,
         "differing": None,
         "unlogged": None,

@@ -13,6 +13,7 @@ from swt3_agent.cli.options import add_config, add_json, config_of, print_json
 from swt3_agent.cli.tpm2_tools import serialized_pcrs
 from swt3_agent.daemon.asking import ask
 from swt3_agent.errors import UsageError
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.telemetry import configure_logging
 
 QUOTE_TIMEOUT_S = 120.0
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _files(answer: dict[str, Any]) -> dict[str, bytes]:
     """What a challenger gets, by file name."""
-    values = {int(index): bytes.fromhex(value) for index, value in answer["pcrs"].items()}
+    values = pcrs_from(answer["pcrs"])
     followed = {"successions.json": (json.dumps(answer["successions"], indent=2) + "\n").encode()}
     return {
         **(followed if answer["successions"] else {}),

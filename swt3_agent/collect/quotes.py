@@ -12,6 +12,7 @@ from typing import Protocol
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol.canonical import canonical_json
 from swt3_agent.protocol.evidence import RootOfTrust
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.tcg.attest import Attest, AttestType, QuoteInfo, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed
 from swt3_agent.tcg.pcr import composite_digest, sha256_selection
@@ -96,7 +97,7 @@ def verify_quote(quote: Quote, nonce: bytes) -> VerifiedQuote:
     if info.digest != composite_digest(quote.pcrs, info.selection):
         raise _broken("QUOTE_PCR_DIGEST", "the register values are not those that were quoted")
     ak_name = public.name().hex()
-    pcrs = {str(index): quote.pcrs[index].hex() for index in sorted(quote.pcrs)}
+    pcrs = pcrs_text(quote.pcrs)
     claims = {
         "verified": True,
         "pcrs": pcrs,

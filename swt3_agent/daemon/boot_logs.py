@@ -8,6 +8,7 @@ from swt3_agent.daemon.node import Node
 from swt3_agent.errors import RemoteError, TpmError
 from swt3_agent.probe.client import Probe
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.tcg.ima_log.replay import IMA_PCR
 
 MAX_LOG = 40 * 2**20  # in Base 64 less than an answer on the control socket may be
@@ -43,5 +44,5 @@ def _with_registers(node: Node, log: bytes, also: tuple[int, ...] = ()) -> dict[
     except TpmError as error:
         answer["lack"] = Reason.of(error).to_json()
     else:
-        answer["pcrs"] = {str(index): value.hex() for index, value in quote.pcrs.items()}
+        answer["pcrs"] = pcrs_text(quote.pcrs)
     return answer

@@ -28,9 +28,9 @@ from swt3_agent.protocol.enrolment import (
     decode_file,
     encode_file,
     file_digest,
-    pcrs_text,
     quote_nonce,
 )
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.protocol.proof import Proof, QuoteContext
 from swt3_agent.store.proofs import build_proof
 from swt3_agent.tcg.public import parse_key, parse_public
@@ -77,7 +77,7 @@ def enrolment_request(node: Node) -> dict[str, Any]:
             checkpoint=proof.note.decode(),
             log_pcr=context.log_pcr,
             before=context.before.hex(),
-            pcrs=pcrs_text(dict(context.pcrs)),
+            pcrs=pcrs_text(context.pcrs),
         ),
         counter=_counter(node, tpm, proof),
     )

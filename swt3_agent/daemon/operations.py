@@ -27,6 +27,7 @@ from swt3_agent.daemon.statement import statement
 from swt3_agent.daemon.views import attestation_view, status_view
 from swt3_agent.errors import TpmError, UsageError
 from swt3_agent.protocol.checkpoint import parse_signed_note
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.protocol.proof import encode_proof
 from swt3_agent.relay.counters import IntakeCounters
 from swt3_agent.store.proofs import build_proof, successions_to
@@ -137,7 +138,7 @@ def quote(node: Node, nonce: str) -> dict[str, Any]:
         "ak_name": public.name().hex(),
         "attest": base64.b64encode(answer.attest).decode(),
         "signature": base64.b64encode(answer.signature_tpmt).decode(),
-        "pcrs": {str(index): value.hex() for index, value in answer.pcrs.items()},
+        "pcrs": pcrs_text(answer.pcrs),
         "root_of_trust": node.tpm_identity.kind.value,
         "reset_count": parse_attest(answer.attest).reset_count,
     }

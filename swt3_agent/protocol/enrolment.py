@@ -218,16 +218,6 @@ def counter_data(note_body: bytes) -> bytes:
     return sha256(COUNTER_DOMAIN + note_body).digest()
 
 
-def pcrs_from(pcrs: Pcrs) -> dict[int, bytes]:
-    """Register values by index."""
-    return {int(index): bytes.fromhex(value) for index, value in pcrs.items()}
-
-
-def pcrs_text(pcrs: dict[int, bytes]) -> Pcrs:
-    """Register values as the files hold them."""
-    return {str(index): value.hex() for index, value in pcrs.items()}
-
-
 def _damaged(wanted: str, what: str) -> FormatError:
     return FormatError(
         "ENROL_FILE",

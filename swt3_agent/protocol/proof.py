@@ -17,6 +17,7 @@ from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bundle_evidence import MAX_KEYS, SuccessionInfo
 from swt3_agent.protocol.log_tree import leaf_from_digests, salted_digest
 from swt3_agent.protocol.note import MAX_NOTE, decode_base64, encode_base64
+from swt3_agent.protocol.pcr_values import pcrs_from, pcrs_text
 
 PROOF_FORMAT = "swt3-agent/proof/1"
 PROOF_FORMAT_2 = "swt3-agent/proof/2"
@@ -284,7 +285,7 @@ def _wire_quote(quote: QuoteContext) -> _WireQuote:
         ak_public=encode_base64(quote.ak_public),
         before=quote.before.hex(),
         log_pcr=quote.log_pcr,
-        pcrs={str(index): value.hex() for index, value in quote.pcrs.items()},
+        pcrs=pcrs_text(quote.pcrs),
     )
 
 
@@ -293,7 +294,7 @@ def _quote_from_wire(wire: _WireQuote) -> QuoteContext:
         ak_public=decode_base64(wire.ak_public),
         log_pcr=wire.log_pcr,
         before=bytes.fromhex(wire.before),
-        pcrs={int(index): bytes.fromhex(value) for index, value in wire.pcrs.items()},
+        pcrs=pcrs_from(wire.pcrs),
     )
 
 

@@ -21,6 +21,7 @@ from swt3_agent.protocol.checkpoint import (
     parse_signed_note,
 )
 from swt3_agent.protocol.evidence import Reason
+from swt3_agent.protocol.pcr_values import pcrs_from, pcrs_text
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.store.catalogue import HeadEntry
@@ -93,7 +94,7 @@ def quote_draft(note_seq: int, quote: HeadQuote, findings: Sequence[Reason]) -> 
         "note": quote.signed_note.decode(),
         "of": note_seq,
         "before": quote.before.hex(),
-        "pcrs": {str(index): value.hex() for index, value in quote.pcrs.items()},
+        "pcrs": pcrs_text(quote.pcrs),
     }
     return Draft(Kind.CHECKPOINT, canonical_json(provenance), canonical_json(payload))
 
@@ -114,7 +115,7 @@ def parse_quote(record: Record) -> tuple[int, HeadQuote]:
         quote = HeadQuote(
             signed_note=payload.note.encode(),
             before=bytes.fromhex(payload.before),
-            pcrs={int(index): bytes.fromhex(value) for index, value in payload.pcrs.items()},
+            pcrs=pcrs_from(payload.pcrs),
         )
     except MALFORMED as error:
         raise _not_a_head(record, str(error)) from error

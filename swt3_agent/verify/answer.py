@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 from swt3_agent.errors import FormatError
 from swt3_agent.protocol import strict_json
 from swt3_agent.protocol.bundle_evidence import SuccessionInfo
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.verify.refusal import refusal
 
 NEEDED = ("ak.pem", "quote.msg", "quote.sig", "pcrs.json")
@@ -95,4 +96,4 @@ def _pcrs(text: bytes) -> dict[int, bytes]:
     for index, value in values.items():
         if not _INDEX.fullmatch(index) or not (isinstance(value, str) and _VALUE.fullmatch(value)):
             raise refusal("CHALLENGE_PCRS", "pcrs.json holds what is no PCR and its SHA-256 value")
-    return {int(index): bytes.fromhex(value) for index, value in values.items()}
+    return pcrs_from(values)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.protocol.reference import Reference
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.attest import Attest
@@ -39,7 +40,7 @@ class ChallengeReport(Verification):
                 "tpm_restarts": attest.restart_count,
                 "tpm_safe": attest.safe,
                 "tpm_firmware": f"{attest.firmware:016x}",
-                "pcrs": {str(index): value.hex() for index, value in sorted(pcrs.items())},
+                "pcrs": pcrs_text(pcrs),
             },
             "not_proven": list(self.not_proven),
         }

@@ -7,6 +7,7 @@ from enum import Enum
 
 from swt3_agent.protocol.evidence import RootOfTrust
 from swt3_agent.protocol.note import encode_base64
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.tcg.public import EccPublic
 from swt3_agent.verify.earlier import Interval
@@ -198,7 +199,7 @@ def head_json(head: HeadInfo) -> dict[str, object]:
         "tpm_clock_ms": head.tpm_clock_ms,
         "tpm_resets": head.tpm_resets,
         "tpm_restarts": head.tpm_restarts,
-        "pcrs": head.pcrs and {str(index): value.hex() for index, value in head.pcrs.items()},
+        "pcrs": head.pcrs and pcrs_text(head.pcrs),
     }
 
 

@@ -7,6 +7,7 @@ from operator import attrgetter
 from swt3_agent.errors import AgentError
 from swt3_agent.protocol.bundle import MAX_BOOT_HEADS, Head, HeadQuoteText
 from swt3_agent.protocol.checkpoint import extended
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.store.catalogue import Catalogue, HeadEntry
 from swt3_agent.store.head_records import HeadRecord, read_head
 from swt3_agent.store.journal import Journal
@@ -113,6 +114,6 @@ def _shown(head: HeadRecord) -> Head:
         if quote is None
         else HeadQuoteText(
             before=quote.before.hex(),
-            pcrs={str(index): value.hex() for index, value in quote.pcrs.items()},
+            pcrs=pcrs_text(quote.pcrs),
         ),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from swt3_agent.protocol.bundle import Manifest, Member
 from swt3_agent.protocol.bundle_evidence import BootInfo, log_name
 from swt3_agent.protocol.checkpoint import BOOT_PCRS
+from swt3_agent.protocol.pcr_values import pcrs_text
 from swt3_agent.tcg.event_log import EventLog, parse_event_log
 from swt3_agent.tcg.ima_log import Replayed, parse_ima_log, reach
 from swt3_agent.tcg.ima_log.replay import IMA_PCR
@@ -44,7 +45,7 @@ class BootState:
         return {
             "boot_id": self.boot_id,
             "resets": self.resets,
-            "pcrs": {str(index): value.hex() for index, value in sorted(self.pcrs.items())},
+            "pcrs": pcrs_text(self.pcrs),
             "quotes": self.quotes,
             "boot_log": log
             and {

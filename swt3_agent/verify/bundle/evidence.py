@@ -7,6 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.protocol.record import Record
 from swt3_agent.protocol.strict_json import MALFORMED
 from swt3_agent.tcg.attest import Attest, parse_attest
@@ -99,7 +100,7 @@ def verify_quote(data: bytes, keys: Sequence[EccPublic]) -> PlatformQuote:
     nonce = bytes.fromhex(read.nonce)
     if attest.quote is None or attest.extra_data != nonce or len(nonce) not in CHALLENGE_SIZES:
         raise refusal("BOOT_QUOTE_NONCE", "a quote of the platform does not answer its challenge")
-    pcrs = {int(index): bytes.fromhex(value) for index, value in read.pcrs.items()}
+    pcrs = pcrs_from(read.pcrs)
     selection = sha256_selection(pcrs)
     if attest.quote.selection != selection:
         raise refusal("BOOT_QUOTE_PCRS", "a quote of the platform covers other registers")

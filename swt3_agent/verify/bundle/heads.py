@@ -17,6 +17,7 @@ from swt3_agent.protocol.checkpoint import (
     extended,
     parse_signed_note,
 )
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.tcg.attest import Attest
 from swt3_agent.tcg.public import EccPublic
@@ -135,7 +136,7 @@ class HeadChain:
                 raise refusal("HEAD_QUOTE", "a signed head lacks what it takes to check it")
             return None
         before = bytes.fromhex(head.quote.before)
-        pcrs = {int(index): bytes.fromhex(value) for index, value in head.quote.pcrs.items()}
+        pcrs = pcrs_from(head.quote.pcrs)
         return self._take_quote(head.checkpoint.encode(), before, pcrs, follows=follows)
 
     def see_note(self, seq: int, text: str) -> CheckpointNote:

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from swt3_agent.protocol.bundle import Head, Manifest
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.protocol.record import Kind, Record
 from swt3_agent.protocol.trust import TrustStatement
 from swt3_agent.verify.bundle.boots import Boots
@@ -182,5 +183,5 @@ class History:
 
 
 def _registers(checkpoint: _Checkpoint) -> tuple[bytes, dict[int, bytes]]:
-    pcrs = {int(index): bytes.fromhex(value) for index, value in checkpoint.pcrs.items()}
+    pcrs = pcrs_from(checkpoint.pcrs)
     return bytes.fromhex(checkpoint.before), pcrs

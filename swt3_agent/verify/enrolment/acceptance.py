@@ -12,9 +12,9 @@ from swt3_agent.protocol.enrolment import (
     AnswerQuote,
     activation_mac,
     decode_file,
-    pcrs_from,
     quote_nonce,
 )
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.protocol.trust import TpmKind, TrustStatement
 from swt3_agent.tcg.attest import Attest, parse_attest
 from swt3_agent.tcg.ecdsa import has_signed

@@ -14,8 +14,8 @@ from swt3_agent.protocol.enrolment import (
     counter_data,
     decode_file,
     file_digest,
-    pcrs_from,
 )
+from swt3_agent.protocol.pcr_values import pcrs_from
 from swt3_agent.protocol.proof import QuoteContext
 from swt3_agent.protocol.trust import Floors
 from swt3_agent.tcg.attest import Attest, parse_attest
