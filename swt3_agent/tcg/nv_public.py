@@ -3,12 +3,12 @@
 TPM 2.0 Part 2, 13.4 (attributes) and 13.5 (public area); Part 1, 16 (Names).
 """
 
-import struct
 from dataclasses import dataclass
 from enum import IntFlag
 
 from swt3_agent.errors import FormatError
-from swt3_agent.tcg.algorithms import HASH_NAMES, Algorithm, digest
+from swt3_agent.tcg.algorithms import HASH_NAMES, Algorithm
+from swt3_agent.tcg.names import name_of
 from swt3_agent.tcg.reader import Reader
 
 MAX_NV_PUBLIC = 256
@@ -67,7 +67,7 @@ class NvPublic:
 
     def name(self) -> bytes:
         """The TPM's Name of the index: nameAlg ‖ H(TPMS_NV_PUBLIC)."""
-        return struct.pack(">H", self.name_algorithm) + digest(self.name_algorithm, self.encoded)
+        return name_of(self.name_algorithm, self.encoded)
 
 
 def parse_nv_public(data: bytes) -> NvPublic:

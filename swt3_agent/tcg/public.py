@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from enum import IntFlag
 
 from swt3_agent.errors import FormatError
-from swt3_agent.tcg.algorithms import Algorithm, digest
+from swt3_agent.tcg.algorithms import Algorithm
 from swt3_agent.tcg.curves import CURVES, P256, Curve
+from swt3_agent.tcg.names import name_of
 from swt3_agent.tcg.public_fields import Symmetric, read_common, reader_of
 from swt3_agent.tcg.reader import Reader
 from swt3_agent.tcg.rsa_public import RsaPublic, parse_rsa
@@ -62,7 +63,7 @@ class EccPublic:
 
     def name(self) -> bytes:
         """The TPM's Name of the key: nameAlg ‖ H(TPMT_PUBLIC)."""
-        return struct.pack(">H", self.name_alg) + digest(self.name_alg, self.tpmt)
+        return name_of(self.name_alg, self.tpmt)
 
     def spki_der(self) -> bytes:
         """SubjectPublicKeyInfo (RFC 5480), DER, uncompressed point."""

@@ -1,12 +1,12 @@
 """TPMT_PUBLIC of an RSA key, as endorsement keys are (TPM 2.0 Part 2, 12.2.3.5 and 12.2.4)."""
 
-import struct
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from swt3_agent.tcg.algorithms import Algorithm, digest
+from swt3_agent.tcg.algorithms import Algorithm
+from swt3_agent.tcg.names import name_of
 from swt3_agent.tcg.public_fields import Symmetric, read_common, reader_of
 
 DEFAULT_EXPONENT = 65537  # what an exponent of 0 means
@@ -32,7 +32,7 @@ class RsaPublic:
 
     def name(self) -> bytes:
         """The TPM's Name of the key: nameAlg ‖ H(TPMT_PUBLIC)."""
-        return struct.pack(">H", self.name_alg) + digest(self.name_alg, self.tpmt)
+        return name_of(self.name_alg, self.tpmt)
 
     def public_key(self) -> rsa.RSAPublicKey:
         """The key for whoever encrypts to it."""
