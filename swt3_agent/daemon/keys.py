@@ -17,9 +17,9 @@ from swt3_agent.protocol.key_record import KeyEvent
 from swt3_agent.store.key_history import KeyStep, Signer, key_steps, present_signer
 from swt3_agent.store.state import existing_layout
 from swt3_agent.tcg.public import parse_key, parse_tpmt
+from swt3_agent.tcg.x509_reading import name_text, refusing_damage, spki_of
 from swt3_agent.tpm.client import EndorsementKey, TpmIdentity
 from swt3_agent.tpm.key_files import earlier_path
-from swt3_agent.verify.enrolment.x509_reading import name_text, refusing_damage, spki_of
 
 
 def keys_view(node: Node) -> dict[str, Any]:

@@ -9,6 +9,7 @@ signature       ECDSA as a TPM gives it; ``ecdsa``: who signed
 public          keys: ``public_fields`` of all, ``rsa_public``, ``curves``; ``names``: their place
 nv_public       NV indices, and what a counter must be
 make_credential a secret for one TPM and one key, by ``kdf``
+x509_reading    certificates of endorsement keys
 measured_boot   what was booted, by name: ``boot_values`` of an ``event_log``
 ima_log         what was run since
 """

@@ -27,6 +27,7 @@ from tpm2_pytss.utils import NoSuchIndex, create_ek_template, ek_template
 from swt3_agent.errors import TpmError
 from swt3_agent.tcg.public import parse_key
 from swt3_agent.tcg.reader import sized
+from swt3_agent.tcg.x509_reading import der_size
 from swt3_agent.tpm.connection import (
     endorsement_owned,
     flush,
@@ -201,13 +202,7 @@ def _certificate_index(template: str) -> int:
 
 def _cut(certificate: bytes | None) -> bytes | None:
     """The certificate without what pads its NV index; as it is where it is no DER sequence."""
-    if certificate is None or certificate[:1] != b"\x30" or len(certificate) < 4:
-        return certificate
-    first = certificate[1]
-    if first < 0x80:
-        return certificate[: 2 + first]
-    count = first & 0x7F
-    return certificate[: 2 + count + int.from_bytes(certificate[2 : 2 + count], "big")]
+    return None if certificate is None else certificate[: der_size(certificate)]
 
 
 def _not_opened(why: str) -> TpmError:

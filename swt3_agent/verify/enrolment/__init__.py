@@ -1,8 +1,7 @@
 """Enrolling a node over an air gap, without a TPM: judge a request, challenge, judge the answer.
 
 request        what a request proves by itself
-endorsement    which EK is taken; on whose word: ``certificate`` (``x509_reading``), ``chain``,
-               ``authorities``
+endorsement    which EK is taken; on whose word: ``certificate``, ``chain``, ``authorities``
 challenge      a secret for the TPM of that EK
 acceptance     the answer, and the trust file that follows from it
 state          what the enroller keeps in between

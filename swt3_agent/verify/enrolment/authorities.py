@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from swt3_agent.errors import FormatError
-from swt3_agent.verify.enrolment.x509_reading import refusing_damage
+from swt3_agent.tcg.x509_reading import refusing_damage
 
 MAX_AUTHORITY_FILE = 1024 * 1024
 MAX_AUTHORITIES = 5000

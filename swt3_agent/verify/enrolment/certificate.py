@@ -10,9 +10,9 @@ from cryptography.x509.oid import ExtensionOID
 
 from swt3_agent.errors import FormatError
 from swt3_agent.tcg.make_credential import EndorsementPublic
+from swt3_agent.tcg.x509_reading import der_size, name_text, refusing_damage, spki_of
 from swt3_agent.verify.enrolment.authorities import Authorities
 from swt3_agent.verify.enrolment.chain import EK_CERTIFICATE, Chain, find_chain, issuer_urls
-from swt3_agent.verify.enrolment.x509_reading import der_size, name_text, refusing_damage, spki_of
 
 _MANUFACTURER = x509.ObjectIdentifier("2.23.133.2.1")  # tcg-at-tpmManufacturer
 _MODEL = x509.ObjectIdentifier("2.23.133.2.2")  # tcg-at-tpmModel

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.hashes import MD5, SHA1
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from swt3_agent.errors import FormatError
+from swt3_agent.tcg.x509_reading import name_text, refusing_damage
 from swt3_agent.verify.enrolment.authorities import Authorities, Authority
-from swt3_agent.verify.enrolment.x509_reading import name_text, refusing_damage
 
 MAX_INTERMEDIATES = 6
 MAX_TRIES = 64
