@@ -3,6 +3,7 @@
 A PASS of AI-HW.3 is the node's own: an assessor has to see who accepted what it was held against.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -59,22 +60,23 @@ class Baselines:
     """``changes`` are the newest of those in the range; ``judged_by`` the first records that
     verdicts name as what they were held against."""
 
-    changes: list[BaselineChange] = field(default_factory=list)
+    changes: deque[BaselineChange] = field(default_factory=lambda: deque(maxlen=_MOST))
     judged_by: set[int] = field(default_factory=set)
 
     def see_change(self, record: Record) -> None:
         """A baseline record. Raises ValueError for one that is none."""
         read = msgspec.json.decode(record.payload, type=_Payload)
-        change = BaselineChange(
-            record.seq,
-            record.received_ns // 1_000_000,
-            read.subject[:_MOST_NAME],
-            read.event[:_MOST_NAME],
-            read.by.uid,
-            None if read.by.user is None else read.by.user[:_MOST_NAME],
-            read.reason[:_MOST_REASON],
+        self.changes.append(
+            BaselineChange(
+                record.seq,
+                record.received_ns // 1_000_000,
+                read.subject[:_MOST_NAME],
+                read.event[:_MOST_NAME],
+                read.by.uid,
+                None if read.by.user is None else read.by.user[:_MOST_NAME],
+                read.reason[:_MOST_REASON],
+            )
         )
-        self.changes = [*self.changes[1 - _MOST :], change]
 
     def see_verdict(self, baseline: int | None) -> None:
         """What a verdict was held against, as its record says."""
@@ -90,7 +92,7 @@ class Baselines:
 
     def lines(self) -> Iterator[str]:
         """What a terminal gets."""
-        for change in self.changes[-_SHOWN:]:
+        for change in list(self.changes)[-_SHOWN:]:
             who = "a user" if change.user is None else change.user
             yield (
                 f"  baseline    record {change.seq}, {change.event} by {who} (uid {change.uid}),"

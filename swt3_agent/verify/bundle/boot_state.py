@@ -91,6 +91,7 @@ class _Judge:
         self._members = members
         self._boots = boots
         self._keys = keys
+        self._log: tuple[str, EventLog] | None = None  # the last one: readings of a boot share it
 
     def state_of(self, boot: BootInfo) -> BootState:
         heads = self._boots.heads.get(boot.boot_id)
@@ -118,14 +119,23 @@ class _Judge:
         state.resets = quote.attest.reset_count
         state.quotes += 1
         state.pcrs = {**state.pcrs, **quote.pcrs}
-        data = self._attached(state, reading, "boot-log")
-        if data is None:
+        log = self._boot_log(state, reading)
+        if log is None:
             return
-        log = parse_event_log(data)
         if "sha256" in log.banks:
             state.log = _replayed(log, quote, state.boot_id)
         else:
             state.lacks.append("SHA-256 digests in the boot log")
+
+    def _boot_log(self, state: BootState, reading: Reading) -> EventLog | None:
+        digest = reading.attachments.get("boot-log")
+        if digest is not None and self._log is not None and self._log[0] == digest:
+            return self._log[1]
+        data = self._attached(state, reading, "boot-log")
+        if data is None or digest is None:
+            return None
+        self._log = digest, parse_event_log(data)
+        return self._log[1]
 
     def _judge_ima(self, state: BootState, parts: list[Reading]) -> None:
         quoted = state.pcrs.get(IMA_PCR)
